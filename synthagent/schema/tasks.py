@@ -1,0 +1,247 @@
+"""The task file: one task is a small world with a brief, a user, a rubric and a reference solution.
+
+Source of the parts: Lyu et al., *Mock Worlds, Real Skills*, section 3.1; worlds, checks and twins are ours.
+"""
+
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field
+
+from synthagent.schema.checks import Check
+from synthagent.schema.record import Record, content_id, dump
+
+SCHEMA = "synthagent.task/1"
+
+Disposition = Literal["cooperative", "terse", "pushy", "adversarial"]
+
+
+class Function(Record):
+    """A tool as the agent sees it, in OpenAI's function-calling form."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")
+    description: str
+    parameters: dict[str, Any]
+    """JSON Schema of the arguments: an object."""
+
+
+class Tool(Record):
+    """A tool of a task: OpenAI's form plus what it returns and whether it writes."""
+
+    type: Literal["function"] = "function"
+    function: Function
+    outputs: dict[str, Any] = {}
+    """JSON Schema of the result."""
+    effect: Literal["read", "write"]
+    reads: tuple[str, ...] | None = None
+    """Simulated tools: the tables whose state the answer may depend on."""
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+class Brief(Record):
+    """All that the agent ever sees of a task (paper: the instruction I)."""
+
+    instruction: str
+    """One sentence in the user's words. Names no tool and leaks no hidden value."""
+    tools: tuple[Tool, ...]
+    rules: tuple[str, ...] = ()
+    """Restrictions as the agent reads them."""
+
+
+class Fact(Record):
+    """One thing only the user knows (paper: a part of the context C)."""
+
+    id: str
+    topic: str
+    """What the fact is about, in a few words."""
+    aliases: tuple[str, ...] = ()
+    """Other ways to ask for it."""
+    text: str
+    """How the user says it."""
+    value: str | int | float | bool
+
+
+class Request(Record):
+    """Something the user asks for only after the first request has been dealt with."""
+
+    id: str
+    text: str
+
+
+class Hidden(Record):
+    """All that the user knows and the agent does not."""
+
+    goal: str
+    """What the user wants, in the user's words."""
+    disposition: Disposition = "cooperative"
+    facts: tuple[Fact, ...] = ()
+    escape_lines: tuple[str, ...] = ()
+    """What the user says, one after another, to get round a refusal."""
+    parts: int = 1
+    """How many separate things the opening instruction asks for."""
+    requests: tuple[Request, ...] = ()
+    """Revealed one at a time, each when the one before is closed."""
+
+
+class Require(Record):
+    """A precondition: the query must return a row, or the call fails with the message."""
+
+    require: str
+    otherwise: str = Field(alias="else")
+
+
+class Run(Record):
+    """A write: one INSERT, UPDATE or DELETE that must change at least one row."""
+
+    run: str
+
+
+class Return(Record):
+    """The result of the call."""
+
+    query: str = Field(alias="return")
+    shape: Literal["rows", "row", "value", "column"] = "rows"
+    """`rows`: list of objects; `row`: one object or null; `value`: the first column of one row; `column`: a list."""
+
+
+Step = Require | Run | Return
+
+
+class World(Record):
+    """The state behind the tools: a small SQLite database, and a program of guarded SQL for each tool."""
+
+    now: str
+    """The fixed clock, ISO 8601 without zone."""
+    ddl: str
+    """CREATE TABLE statements, STRICT, with primary keys; money in cents."""
+    rows: dict[str, tuple[tuple[Any, ...], ...]]
+    programs: dict[str, tuple[Step, ...]]
+    """Tool name -> ordered steps. A tool without a program is simulated by a model from `grounding`."""
+    ends_episode: tuple[str, ...] = ()
+    """Tools whose success ends the episode."""
+    grounding: dict[str, str] = {}
+    """Tool name -> what a model needs to know to simulate it."""
+
+
+class SayStep(Record):
+    """The agent says something that is neither a question for a fact nor a call."""
+
+    say: str
+
+
+class AskStep(Record):
+    """The agent asks the user for a fact."""
+
+    ask: str
+    """The fact's id."""
+    text: str
+
+
+class CallStep(Record):
+    """The agent calls a tool.
+
+    Arguments may hold `{"$fact": ID}` and `{"$from": "STEP.path"}`, the latter with `where` (column -> value) to pick
+    the one matching row of a list, and `take` for the path within it.
+    """
+
+    call: str
+    args: dict[str, Any] = {}
+
+
+ReferenceStep = AskStep | CallStep | SayStep
+
+
+class Criterion(Record):
+    """One line of a rubric."""
+
+    id: str
+    text: str
+    check: Check | None = None
+    """None: only a judge can decide."""
+    trap: tuple[ReferenceStep, ...] = ()
+    """Forbidden criteria: steps that break the rule; they succeed in the world and cost the whole reward."""
+
+
+class Rubric(Record):
+    """How an episode is scored (paper, section 3.3)."""
+
+    forbidden: tuple[Criterion, ...] = ()
+    """A check here states the violation: true means violated."""
+    subgoals: tuple[Criterion, ...]
+    interactions: tuple[Criterion, ...] = ()
+
+    @cached_property
+    def rubric_id(self) -> str:
+        return content_id(dump(self))
+
+
+class Provenance(Record):
+    """Where a task comes from. Not part of its id."""
+
+    persona: str = ""
+    teacher: str = ""
+    domain: str = ""
+    """The procedural domain or the scenario's, for splitting."""
+    templates: tuple[str, ...] = ()
+    """The goals that were composed."""
+    features: tuple[str, ...] = ()
+    """What the task exercises: `missing_tool`, `revealed`, `long_result`, `confirm`, ..."""
+    difficulty: dict[str, int] = {}
+    """Knob -> value that was drawn."""
+    twin: Literal["fact", "row"] | None = None
+    """How this task differs from the root of its family; None for a root."""
+    legal: bool = True
+    """False: a restriction forbids (part of) what the user wants."""
+    seeds: tuple[int, ...] = ()
+    prompts: dict[str, str] = {}
+    """Prompt file -> fingerprint."""
+    parents: tuple[str, ...] = ()
+    tokens: int = 0
+    """Tokens the teacher spent."""
+    screening: dict[str, str] = {}
+    """Screen -> `passed` or `pending_simulation`."""
+    passports: dict[str, Any] = {}
+    """Model -> pass rate."""
+    output_licence: str = ""
+    """Licence of the teacher's output."""
+
+
+class Task(Record):
+    """One line of a task file."""
+
+    schema_: Literal["synthagent.task/1"] = Field(default="synthagent.task/1", alias="schema")
+    id: str = ""
+    """Hash of everything but family and provenance; filled in by `identified`."""
+    world_id: str = ""
+    """Hash of tools, world, programs and grounding: the key of the response map."""
+    family: str
+    """Twins and branches of one root share it."""
+    brief: Brief
+    hidden: Hidden
+    world: World
+    workflow: tuple[str, ...] = ()
+    """Sub-goals in words (paper: 5-7 macro sub-goals)."""
+    rubric: Rubric
+    reference: tuple[ReferenceStep, ...] = ()
+    provenance: Provenance = Provenance()
+
+
+def world_id_of(task: Task) -> str:
+    """Hash of the tools and the world behind them."""
+    return content_id({"tools": [dump(tool) for tool in task.brief.tools], "world": dump(task.world)})
+
+
+def task_id_of(task: Task) -> str:
+    """Hash of what an episode and its score depend on."""
+    parts = {name: dump(getattr(task, name)) for name in ("brief", "hidden", "world", "rubric")}
+    parts["workflow"] = list(task.workflow)
+    parts["reference"] = [dump(step) for step in task.reference]
+    return content_id(parts)
+
+
+def identified(task: Task) -> Task:
+    """The same task with its ids filled in."""
+    return task.model_copy(update={"id": task_id_of(task), "world_id": world_id_of(task)})
