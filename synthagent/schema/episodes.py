@@ -42,8 +42,8 @@ class AgentEvent(Record):
     kind: Literal["agent"] = "agent"
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
-    final: bool = False
-    """The agent meant this as its last word."""
+    answer: str | None = None
+    """What the user hears when the agent means this turn as its last word (protocols `tools` and `tags`)."""
     usage: Usage = Usage()
     seconds: float = 0.0
 
@@ -52,7 +52,10 @@ class UserEvent(Record):
     """What the user answered."""
 
     kind: Literal["user"] = "user"
+    message: str
+    """What the agent said to the user."""
     text: str
+    """What the user answered."""
     heard: str = "other"
     """How the user took the message it answers: question, confirmation, refusal, claim_done or other."""
     disclosed: tuple[str, ...] = ()

@@ -170,7 +170,7 @@ class Rubric(Record):
 
     forbidden: tuple[Criterion, ...] = ()
     """A check here states the violation: true means violated."""
-    subgoals: tuple[Criterion, ...]
+    subgoals: tuple[Criterion, ...] = Field(min_length=1)
     interactions: tuple[Criterion, ...] = ()
 
     @cached_property

@@ -1,0 +1,82 @@
+"""Another try for failures that may pass: exponential backoff with jitter, within a budget."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from synthagent.errors import ModelFailed
+from synthagent.llm.model import ChatModel, ChatReply, ChatRequest, TransientFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to keep trying. Times in seconds."""
+
+    attempts: int = 6
+    """Tries in all, the first included."""
+    first: float = 0.5
+    """Longest wait after the first failure; doubled after each further one."""
+    longest: float = 30.0
+    """Longest wait that we choose ourselves; a server's Retry-After may ask for more."""
+    total: float = 300.0
+    """No wait is begun that would end later than this after the call began."""
+
+
+def retried(
+    model: ChatModel,
+    backoff: Backoff | None = None,
+    *,
+    rng: random.Random | None = None,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> "Retried":
+    """The same model, asked again after a `TransientFailure`, until the backoff's attempts or time are used up.
+
+    Raises what the last try raised: its class as a plain `ModelFailed`, its reason, and how often we tried.
+    """
+    return Retried(model, backoff or Backoff(), rng or random.Random(), sleep, clock)
+
+
+class Retried:
+    """See `retried`."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        backoff: Backoff,
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[object]],
+        clock: Callable[[], float],
+    ):
+        self.name = model.name
+        self._model, self._backoff, self._rng, self._sleep, self._clock = model, backoff, rng, sleep, clock
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The first answer that is not a `TransientFailure`."""
+        began = self._clock()
+        attempt = 1
+        while True:
+            try:
+                return await self._model.complete(request)
+            except TransientFailure as failure:
+                wait = self._wait(failure, attempt)
+                spent = self._clock() - began
+                if attempt >= self._backoff.attempts or spent + wait > self._backoff.total:
+                    text = f"{failure} (gave up after {attempt} tries in {spent:.1f} s)"
+                    raise ModelFailed(text, reason=failure.reason) from failure
+            # Outside `except`, so that a long chain of failures does not hang on to one another's frames.
+            await self._sleep(wait)
+            attempt += 1
+
+    async def aclose(self) -> None:
+        """Closes the model."""
+        await self._model.aclose()
+
+    def _wait(self, failure: TransientFailure, attempt: int) -> float:
+        if failure.retry_after is not None:
+            # Never earlier than asked; up to a tenth later, or all who were told the same would come back at once.
+            return failure.retry_after * (1 + 0.1 * self._rng.random())
+        longest = min(self._backoff.longest, self._backoff.first * 2.0 ** (attempt - 1))
+        return longest * (0.5 + 0.5 * self._rng.random())

@@ -1,0 +1,200 @@
+"""How an agent speaks: the opening, the three dialogue protocols, and reading a turn.
+
+- `text`: a message without a tool call goes to the user; only the user, a transfer or a limit ends.
+- `tools`: `ask_user(question)` is a tool; a message without a tool call is the final answer.
+- `tags` (the paper's): `<question>` goes to the user, `<answer>` ends, tool calls run, anything else is malformed.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from typing import Protocol as Structural
+
+import orjson
+
+from synthagent.prompts import fingerprint, render
+from synthagent.schema.messages import AssistantTurn, Message, Protocol, ToolCall
+from synthagent.schema.tasks import Brief
+
+ToolForm = Literal["native", "hermes"]
+"""`native`: tools go through the chat template. `hermes`: as lines in the system prompt, calls as `<tool_call>`."""
+
+OPENING = "simulation/opening"
+ASK_USER: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "ask_user",
+        "description": "Say or ask something to the user and get the answer.",
+        "parameters": {
+            "type": "object",
+            "properties": {"question": {"type": "string"}},
+            "required": ["question"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that an agent gets to see. It has no path to hidden facts, programs, rubric or reference (invariant 1)."""
+
+    brief: Brief
+    protocol: Protocol
+    messages: Sequence[Message]
+    """The opening and everything since, in OpenAI's form."""
+
+
+class Agent(Structural):
+    """Plays a task. One instance may serve many episodes if it keeps nothing between turns."""
+
+    name: str
+
+    async def act(self, view: View) -> AssistantTurn:
+        """The next turn. Raises `ModelFailed` when there is none to be had."""
+        ...
+
+
+def opening(brief: Brief, protocol: Protocol, now: str, form: ToolForm = "native") -> list[Message]:
+    """The first messages of an episode: the only author of the system prompt, for every trainer and wire."""
+    tools = [compact(tool) for tool in tools_for(brief, protocol)] if form == "hermes" else []
+    system = render(OPENING, protocol=protocol, rules=brief.rules, compact_tools=tools, today=_day(now))
+    return [{"role": "system", "content": system}, {"role": "user", "content": brief.instruction}]
+
+
+def opening_fingerprint() -> str:
+    """Fingerprint of the system prompt's source, for manifests."""
+    return fingerprint(OPENING)
+
+
+def tools_for(brief: Brief, protocol: Protocol) -> list[dict[str, Any]]:
+    """The tools as a chat template wants them: without what only the world needs to know."""
+    tools = [{"type": "function", "function": tool.function.model_dump()} for tool in brief.tools]
+    return [*tools, ASK_USER] if protocol == "tools" else tools
+
+
+def compact(tool: dict[str, Any]) -> str:
+    """One line a tool, for small models: `renew_loan(loan_id, new_due: date) - Extend a loan.`"""
+    function = tool["function"]
+    required = set(function["parameters"].get("required", ()))
+    parts = []
+    for name, schema in function["parameters"].get("properties", {}).items():
+        kind = schema.get("format") or ("|".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type"))
+        parts.append(f"{name}{'' if name in required else '?'}{'' if kind in (None, 'string') else f': {kind}'}")
+    return f"{function['name']}({', '.join(parts)}) - {function['description']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The turn calls tools, in this order."""
+
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """The turn goes to the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The turn is the agent's last word."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """The turn is none of what the protocol knows; the text says what would be."""
+
+    error: str
+
+
+Act = Calls | Says | Answers | Malformed
+
+_TAGGED = re.compile(r"\A\s*(?:<think>.*?</think>\s*)?<(question|answer)>(.*?)</\1>\s*\Z", re.S)
+_THOUGHT = re.compile(r"\A\s*<think>.*?</think>\s*", re.S)
+
+
+def read_turn(turn: AssistantTurn, protocol: Protocol) -> Act:
+    """What a turn means under the protocol."""
+    if turn.malformed:
+        return Malformed(turn.malformed[0])
+    tagged = _TAGGED.match(turn.content) if protocol == "tags" else None
+    if turn.tool_calls:
+        return Malformed("call tools or speak to the user, not both in one turn") if tagged else Calls(turn.tool_calls)
+    if protocol == "tags":
+        if tagged is None:
+            return Malformed("expected a tool call, <question>...</question> or <answer>...</answer>")
+        text = tagged[2].strip()
+        return Says(text) if tagged[1] == "question" else Answers(text)
+    text = _THOUGHT.sub("", turn.content).strip()
+    if protocol == "tools":
+        return Answers(text)
+    return Says(text) if text else Malformed("the message is empty")
+
+
+def asks_user(call: ToolCall, protocol: Protocol) -> bool:
+    return protocol == "tools" and call.name == "ask_user"
+
+
+_HERMES = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.S)
+
+
+def from_hermes(text: str, turn: int) -> tuple[str, tuple[ToolCall, ...], tuple[str, ...]]:
+    """Reads `<tool_call>{"name", "arguments"}</tool_call>` out of a text: (rest, calls, what was malformed).
+
+    Nothing is repaired: a call that is not JSON, or has no name, is reported as malformed.
+    """
+    if "<tool_call>" not in text:
+        return text, (), ()
+    calls: list[ToolCall] = []
+    malformed: list[str] = []
+    for number, match in enumerate(_HERMES.finditer(text)):
+        if not match[0].endswith("</tool_call>"):
+            malformed.append("a <tool_call> is not closed")
+            continue
+        try:
+            value = orjson.loads(match[1])
+        except orjson.JSONDecodeError as error:
+            malformed.append(f"the content of <tool_call> is not JSON: {error}")
+            continue
+        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+            malformed.append('a <tool_call> holds {"name": "...", "arguments": {...}}')
+            continue
+        arguments = value.get("arguments", {})
+        raw = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+        calls.append(ToolCall(id=f"call_{turn}_{number}", name=value["name"], arguments=raw))
+    return _HERMES.sub("", text).strip(), tuple(calls), tuple(malformed)
+
+
+def to_hermes(messages: Sequence[Message]) -> list[Message]:
+    """A history in OpenAI's form -> the text form, for templates that know no tools."""
+    plain: list[Message] = []
+    for message in messages:
+        if message["role"] == "assistant" and message.get("tool_calls"):
+            calls = [
+                f'<tool_call>{{"name": {orjson.dumps(c["function"]["name"]).decode()}, '
+                f'"arguments": {c["function"]["arguments"] or "{}"}}}</tool_call>'
+                for c in message["tool_calls"]
+            ]
+            plain.append({"role": "assistant", "content": "\n".join(filter(None, [message.get("content"), *calls]))})
+        elif message["role"] == "tool":
+            text = f"<tool_response>{message['content']}</tool_response>"
+            if plain and plain[-1]["role"] == "user" and plain[-1]["content"].startswith("<tool_response>"):
+                plain[-1] = {"role": "user", "content": f"{plain[-1]['content']}\n{text}"}
+            else:
+                plain.append({"role": "user", "content": text})
+        else:
+            plain.append({"role": message["role"], "content": message["content"]})
+    return plain
+
+
+def _day(now: str) -> str:
+    from datetime import datetime
+
+    moment = datetime.fromisoformat(now)
+    return f"{moment:%A}, {moment.day} {moment:%B} {moment.year}, {moment:%H:%M} ({now[:10]})"

@@ -1,0 +1,136 @@
+"""Arguments of a tool call: read, checked against the tool's schema, and typed for SQL.
+
+Hostile input: raw text of any size and shape comes in, and either a dict that can be bound or `BadArguments` goes out.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+from synthagent.schema.record import Json, canonical
+
+MAX_ARGUMENT_BYTES = 64 * 1024
+
+
+class BadArguments(Exception):
+    """`kind` is `malformed` (not JSON), `limit` (too large) or `bad_arguments`; the text names the path."""
+
+    def __init__(self, message: str, kind: str = "bad_arguments"):
+        self.kind = kind
+        super().__init__(message)
+
+
+class Schema:
+    """A compiled JSON Schema that fetches nothing and whose patterns run in linear time."""
+
+    def __init__(self, schema: Mapping[str, Any]):
+        """Raises `ValueError` when the schema itself is not valid."""
+        self._validator = _compiled(orjson.dumps(schema))
+
+    def accepts(self, value: Json) -> bool:
+        return self._validator.is_valid(value)
+
+    def complaint(self, value: Json) -> str | None:
+        """The first violation as "path: message", or None."""
+        for error in self._validator.iter_errors(value):
+            path = ".".join(str(part) for part in error.instance_path)
+            return _short(f"{path}: {error.message}" if path else error.message)
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(schema: bytes) -> Any:
+    try:
+        return jsonschema_rs.validator_for(
+            orjson.loads(schema),
+            validate_formats=True,
+            retriever=_refuse,
+            pattern_options=jsonschema_rs.RegexOptions(),
+        )
+    except Exception as error:  # jsonschema_rs raises ValidationError, ReferencingError and ValueError
+        raise ValueError(_short(str(error))) from error
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"schemas may not refer to {uri}")
+
+
+def parse(raw: str) -> dict[str, Any]:
+    """Raw argument text -> a JSON object. Raises `BadArguments`."""
+    if len(raw) > MAX_ARGUMENT_BYTES:
+        raise BadArguments(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes", "limit")
+    try:
+        value = orjson.loads(raw or "{}")
+    except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
+        raise BadArguments(f"the arguments are not JSON: {_short(str(error))}", "malformed") from error
+    if not isinstance(value, dict):
+        raise BadArguments("the arguments are not a JSON object", "malformed")
+    return value
+
+
+def check_storable(value: Json, path: str = "") -> None:
+    """Raises `BadArguments` for what SQLite or JSON cannot hold: huge integers, NaN, lone surrogates, NUL."""
+    where = f"{path}: " if path else ""
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise BadArguments(f"{where}the integer does not fit into 64 bits")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadArguments(f"{where}NaN and infinities are not numbers")
+        if value.is_integer() and abs(value) >= 2**63:
+            raise BadArguments(f"{where}the integer does not fit into 64 bits")
+    elif isinstance(value, str):
+        _check_text(value, where)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key, where)
+            check_storable(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_storable(item, f"{path}.{index}" if path else str(index))
+    else:
+        raise BadArguments(f"{where}not a JSON value")
+
+
+def _check_text(text: str, where: str) -> None:
+    if text.isascii():
+        if "\0" in text:
+            raise BadArguments(f"{where}NUL in text")
+        return
+    if "\0" in text:
+        raise BadArguments(f"{where}NUL in text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadArguments(f"{where}a lone surrogate in text") from error
+
+
+def binder(parameters: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any]]]:
+    """For a tool's parameter schema: valid arguments -> (typed arguments for the record, values for SQL).
+
+    An absent parameter is bound as NULL; 1.0 for an integer becomes 1; arrays and objects become canonical JSON text.
+    """
+    properties: dict[str, Any] = parameters.get("properties", {})
+    integers = {name for name, schema in properties.items() if schema.get("type") == "integer"}
+    empty = dict.fromkeys(properties)
+
+    def bind(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        typed: dict[str, Any] = {}
+        bound = empty.copy()
+        for name, value in arguments.items():
+            kept = int(value) if isinstance(value, float) and name in integers else value
+            typed[name] = kept
+            bound[name] = canonical(kept).decode() if isinstance(kept, list | dict) else kept
+        return typed, bound
+
+    return bind
+
+
+def _short(text: str, most: int = 300) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,0 +1,265 @@
+"""The episode loop: one agent, one user, one world, until somebody ends it or a limit does.
+
+`play` records everything a score needs and decides nothing about it. What goes wrong is classified here, once: an
+episode that failed carries a `Failure` with its blame, and is never a reward (invariant 4).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+from synthagent.errors import Blame, EpisodeFailure
+from synthagent.llm.model import ContextOverflow
+from synthagent.schema.episodes import AgentEvent, Episode, Event, Failure, FormEvent, Limits, Stop, ToolEvent, UserEvent
+from synthagent.schema.messages import AssistantTurn, Message, Protocol, ToolCall, Usage
+from synthagent.schema.tasks import Task
+from synthagent.simulation.agent import Agent, Answers, Calls, Malformed, Says, View, asks_user, opening, read_turn
+from synthagent.simulation.arguments import BadArguments, parse
+from synthagent.simulation.hearing import Listener
+from synthagent.simulation.users import FactsUser, User, UserReply
+from synthagent.simulation.world import Blueprint, Final, LiveWorld, compile_world
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all episodes of one task share: the task, its compiled world, its user's ears."""
+
+    task: Task
+    blueprint: Blueprint
+    listener: Listener
+
+
+def prepare(task: Task) -> Stage:
+    """Compiles a task once. Raises `TaskFault`."""
+    return Stage(task, compile_world(task), Listener(task.hidden))
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays. Agent and user are made anew for each episode."""
+
+    agent: Agent
+    user: User
+    protocol: Protocol = "text"
+
+
+class ReplayMismatch(EpisodeFailure):
+    """A stored episode does not come out as stored: another engine, or a changed file. Nobody's lack of skill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """An episode and the state it ended in."""
+
+    episode: Episode
+    final: Final
+
+
+def facts_user(stage: Stage) -> FactsUser:
+    """The user that needs no model."""
+    return FactsUser(stage.task.hidden, stage.listener, stage.task.brief.instruction)
+
+
+async def play(
+    stage: Stage, cast: Cast, limits: Limits, *, sample: int = 0, seed: int = 0, clock: Clock = time.monotonic
+) -> Played:
+    """Plays one episode to its end. Never raises for what an episode can suffer: see `Episode.failure`."""
+    begun, started = clock(), time.time()
+    run = _Run(stage, cast, limits, clock)
+    stop, failure = Stop.FAILED, None
+    with stage.blueprint.open() as world:
+        run.world = world
+        try:
+            with anyio.move_on_after(limits.seconds) as scope:
+                stop = await run.to_the_end()
+            if scope.cancelled_caught:
+                stop = Stop.TIME_LIMIT
+                failure = Failure(blame=Blame.INFRASTRUCTURE, reason="time_limit", detail=f"{limits.seconds} s")
+        except EpisodeFailure as error:
+            failure = Failure(blame=error.blame, reason=error.reason, detail=str(error)[:2000])
+        final = world.final()
+    episode = Episode(
+        task_id=stage.task.id,
+        sample=sample,
+        agent=cast.agent.name,
+        user=cast.user.name,
+        protocol=cast.protocol,
+        seed=seed,
+        events=tuple(run.events),
+        stop=stop,
+        failure=failure,
+        malformed=run.malformed,
+        turns=run.turns,
+        usage=run.usage,
+        digest=final.digest,
+        seconds=round(clock() - begun, 6),
+        started=round(started, 3),
+    )
+    return Played(episode, final)
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one episode while it runs."""
+
+    stage: Stage
+    cast: Cast
+    limits: Limits
+    clock: Clock
+    world: LiveWorld = field(init=False)
+    events: list[Event] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    malformed: int = 0
+    turns: int = 0
+    usage: Usage = Usage()
+
+    async def to_the_end(self) -> Stop:
+        task, cast = self.stage.task, self.cast
+        self.messages = opening(task.brief, cast.protocol, task.world.now)
+        view = View(task.brief, cast.protocol, self.messages)
+        while True:
+            before = self.clock()
+            try:
+                turn = await cast.agent.act(view)
+            except ContextOverflow:
+                return Stop.TOKEN_LIMIT  # a prompt beyond its own window is the agent's failure, and is scored
+            self.turns += 1
+            self.usage = self.usage + turn.usage
+            stop = await self._take(turn, round(self.clock() - before, 6))
+            if stop is not None:
+                return stop
+            if self.malformed >= self.limits.malformed:
+                return Stop.MALFORMED_LIMIT
+            if self.usage.completion >= self.limits.tokens:
+                return Stop.TOKEN_LIMIT
+            if self.turns >= self.limits.turns:
+                return Stop.TURN_LIMIT
+
+    async def _take(self, turn: AssistantTurn, seconds: float) -> Stop | None:
+        """Records a turn and lets it happen."""
+        act = read_turn(turn, self.cast.protocol)
+        answer = act.text if isinstance(act, Answers) else None
+        self.events.append(
+            AgentEvent(text=turn.content, calls=turn.tool_calls, answer=answer, usage=turn.usage, seconds=seconds)
+        )
+        self.messages.append(_assistant(turn))
+        match act:
+            case Answers():
+                return Stop.AGENT_FINAL
+            case Calls(calls):
+                for number, call in enumerate(calls):
+                    stop = await self._call(call)
+                    if stop is not None:
+                        return self._drop(calls[number + 1 :], stop)
+                return None
+            case Says(text):
+                reply = await self._tell(text)
+                self.messages.append({"role": "user", "content": reply.text})
+                return Stop.USER_DONE if reply.done else None
+            case Malformed(error):
+                return self._reject(turn, error)
+
+    def _reject(self, turn: AssistantTurn, error: str) -> None:
+        """A malformed turn is answered with its error and counted; calls in it do not run."""
+        self.malformed += 1
+        self.events.append(FormEvent(error=error))
+        for call in turn.tool_calls:
+            self.messages.append({"role": "tool", "tool_call_id": call.id, "content": f"error: {error}"})
+        if not turn.tool_calls:
+            self.messages.append({"role": "user", "content": f"error: {error}"})
+
+    def _drop(self, calls: tuple[ToolCall, ...], stop: Stop) -> Stop:
+        """Calls after the one that ended the episode were never run."""
+        if calls:
+            self.events.append(FormEvent(error=f"{len(calls)} further calls came after the end and did not run"))
+        return stop
+
+    async def _call(self, call: ToolCall) -> Stop | None:
+        if asks_user(call, self.cast.protocol):
+            return await self._ask(call)
+        before = self.clock()
+        result = self.world.call(call.name, call.arguments)
+        self.events.append(
+            ToolEvent(
+                call_id=call.id,
+                tool=call.name,
+                arguments=result.arguments,
+                ok=result.ok,
+                error=result.error,
+                response=result.response,
+                changed=result.changed,
+                seconds=round(self.clock() - before, 6),
+            )
+        )
+        if result.error in ("malformed", "unknown_tool", "bad_arguments"):
+            self.malformed += 1
+        self.messages.append({"role": "tool", "tool_call_id": call.id, "content": result.response})
+        return Stop.TRANSFERRED if result.ok and call.name in self.stage.blueprint.ends else None
+
+    async def _ask(self, call: ToolCall) -> Stop | None:
+        try:
+            question = parse(call.arguments).get("question")
+            if not isinstance(question, str) or not question.strip():
+                raise BadArguments("question: a non-empty string is required")
+        except BadArguments as bad:
+            self.malformed += 1
+            self.events.append(FormEvent(error=f"ask_user: {bad}"))
+            self.messages.append({"role": "tool", "tool_call_id": call.id, "content": f"error: {bad}"})
+            return None
+        reply = await self._tell(question)
+        self.messages.append({"role": "tool", "tool_call_id": call.id, "content": reply.text})
+        return Stop.USER_DONE if reply.done else None
+
+    async def _tell(self, message: str) -> UserReply:
+        before = self.clock()
+        reply = await self.cast.user.reply(message)
+        self.events.append(
+            UserEvent(
+                message=message,
+                text=reply.text,
+                heard=reply.heard,
+                disclosed=reply.disclosed,
+                asked=reply.asked,
+                agreed=reply.agreed,
+                done=reply.done,
+                seconds=round(self.clock() - before, 6),
+            )
+        )
+        return reply
+
+
+def _assistant(turn: AssistantTurn) -> Message:
+    message: Message = {"role": "assistant", "content": turn.content}
+    if turn.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in turn.tool_calls
+        ]
+    return message
+
+
+def replay(stage: Stage, episode: Episode) -> Final:
+    """Runs a stored episode's calls again and gives the state they end in.
+
+    Raises `ReplayMismatch` when a response or the final digest differs from what was stored.
+    """
+    with stage.blueprint.open() as world:
+        pending: list[ToolCall] = []
+        for number, event in enumerate(episode.events):
+            if isinstance(event, AgentEvent):
+                pending = list(event.calls)
+            elif isinstance(event, ToolEvent):
+                call = next((c for c in pending if c.id == event.call_id and c.name == event.tool), None)
+                if call is None:
+                    raise ReplayMismatch(f"event {number}: no turn made this call")
+                pending.remove(call)
+                if world.call(call.name, call.arguments).response != event.response:
+                    raise ReplayMismatch(f"event {number}: {call.name} answers differently now")
+        final = world.final()
+    if final.digest != episode.digest:
+        raise ReplayMismatch("the final state differs from the stored digest")
+    return final

@@ -1,0 +1,466 @@
+"""Executable mock worlds: a task's state is a small SQLite database, a tool is guarded SQL.
+
+`compile_world` turns a task's world into a `Blueprint` (image, programs, validators), once. `Blueprint.open` gives a
+`LiveWorld` restored from the image. No model is called, the same calls give the same bytes, and no tool enforces a
+restriction: forbidden calls succeed here and are for the rubric to see.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from synthagent.errors import TaskFault
+from synthagent.schema.record import canonical
+from synthagent.schema.tasks import Require, Return, Run, Task, Tool, World
+from synthagent.simulation.arguments import BadArguments, Schema, binder, check_storable, parse
+from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mode
+
+MAX_RESULT_ROWS = 5_000
+MAX_RESULT_BYTES = 1_000_000
+MAX_INITIAL_ROWS = 50_000
+MAX_POOLED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer to one tool call."""
+
+    ok: bool
+    response: str
+    """The exact text for the agent: the result as JSON, or `{"error": {"type", "message"}}`."""
+    value: Any
+    """The result as data; None when the call failed."""
+    error: str | None
+    """unknown_tool, bad_arguments, malformed, precondition or limit; None when the call succeeded."""
+    arguments: dict[str, Any] | None
+    """As typed; None when they could not be read."""
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a world."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    select: str
+    """All rows by primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """One row that differs between two states."""
+
+    table: str
+    key: tuple[Any, ...]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that differ; all of them for a row that came or went."""
+        if self.before is None or self.after is None:
+            return tuple(self.before or self.after or ())
+        return tuple(name for name, value in self.after.items() if self.before[name] != value)
+
+
+Rows = dict[str, list[tuple[Any, ...]]]
+"""Table name -> rows by primary key."""
+
+
+class Program:
+    """A tool made executable: its validator, binder and steps."""
+
+    __slots__ = ("accepts", "bind", "outputs", "restore", "schema", "steps", "tool", "writes")
+
+    def __init__(self, tool: Tool, steps: Sequence[Require | Run | Return]):
+        self.tool = tool.name
+        self.steps = tuple(steps)
+        self.schema = Schema(tool.function.parameters)
+        self.accepts = self.schema.accepts
+        self.bind = binder(tool.function.parameters)
+        self.outputs = Schema(tool.outputs) if tool.outputs else None
+        self.restore = _restorers(tool.outputs)
+        self.writes = any(isinstance(step, Run) for step in steps)
+
+
+class GuardPool:
+    """Connections kept for the next world: opening one costs more than restoring an image into it."""
+
+    def __init__(self, *, attach_base: bool = False):
+        self._attach_base = attach_base
+        self._free: list[Guard] = []
+
+    def take(self) -> Guard:
+        return self._free.pop() if self._free else Guard(attach_base=self._attach_base)
+
+    def give(self, guard: Guard) -> None:
+        if len(self._free) < MAX_POOLED:
+            self._free.append(guard)
+        else:
+            guard.close()
+
+
+class Blueprint:
+    """A compiled world: what every live copy of it shares. Use within one thread."""
+
+    def __init__(self, world_id: str, now: str, tables: tuple[Table, ...], image: bytes, programs: dict[str, Program],
+                 tools: tuple[str, ...], ends: frozenset[str], initial: Rows, pool: GuardPool):  # fmt: skip
+        self.world_id, self.now, self.tables, self.image = world_id, now, tables, image
+        self.programs, self.tools, self.ends, self.initial = programs, tools, ends, initial
+        self.pool = pool
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the initial state."""
+        return digest_of(self.initial)
+
+    def open(self, *, reverse: bool = False) -> "LiveWorld":
+        """A live world in the initial state. `reverse`: rows without ORDER BY come back to front, to catch them."""
+        if reverse:
+            guard = Guard()
+            guard.db.execute("PRAGMA reverse_unordered_selects = ON")
+            return LiveWorld(self, guard, GuardPool())
+        return LiveWorld(self, self.pool.take(), self.pool)
+
+    def rows_of(self, guard: Guard) -> Rows:
+        """All rows of the connection's main database."""
+        return {table.name: guard.db.execute(table.select).fetchall() for table in self.tables}
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A state to be looked at: what checks and viewers get of a world that has been played."""
+
+    digest: str
+    image: bytes | None
+    """None: nothing changed since the initial state. (Bytes may differ for equal rows; compare digests.)"""
+    rows: Rows | None = None
+
+    def changes(self, blueprint: Blueprint) -> list[RowChange]:
+        """Every row that differs from the initial state, by table and key."""
+        return [] if self.rows is None else diff(blueprint.tables, blueprint.initial, self.rows)
+
+
+class LiveWorld:
+    """One episode's world. `close` gives its connection back; use as a context manager."""
+
+    __slots__ = ("_calls", "_digest", "_guard", "_pool", "blueprint")
+
+    def __init__(self, blueprint: Blueprint, guard: Guard, pool: GuardPool):
+        self.blueprint = blueprint
+        self._guard, self._pool = guard, pool
+        self._calls: dict[tuple[str, bytes], int] = {}
+        self._digest: str | None = blueprint.digest
+        guard.clock.now = blueprint.now
+        guard.db.deserialize(blueprint.image)
+
+    def __enter__(self) -> "LiveWorld":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._pool.give(self._guard)
+
+    def call(self, tool: str, raw: str) -> ToolResult:
+        """Runs one tool call on its raw argument text.
+
+        Everything the agent can do wrong comes back as a `ToolResult` that is not `ok`, with the state as before.
+        Raises `TaskFault` when the task is at fault: its SQL fails or its result does not fit its own schema.
+        """
+        program = self.blueprint.programs.get(tool)
+        if program is None:
+            known = ", ".join(self.blueprint.tools)
+            return _failed("unknown_tool", f"there is no tool '{tool[:80]}'; the tools are: {known}", None)
+        arguments: dict[str, Any] | None = None
+        try:
+            arguments = parse(raw)
+            if not program.accepts(arguments):
+                raise BadArguments(program.schema.complaint(arguments) or "not valid")
+            check_storable(arguments)
+        except BadArguments as bad:
+            return _failed(bad.kind, str(bad), arguments if bad.kind == "bad_arguments" else None)
+        typed, bound = program.bind(arguments)
+        return self._run(program, typed, bound)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the state; recomputed only after a call that changed a row."""
+        if self._digest is None:
+            self._digest = digest_of(self.rows())
+        return self._digest
+
+    @property
+    def pristine(self) -> bool:
+        """No call has changed a row yet."""
+        return self._digest is self.blueprint.digest
+
+    def rows(self) -> Rows:
+        return self.blueprint.rows_of(self._guard)
+
+    def final(self) -> "Final":
+        """The state now, to be looked at after this world is closed."""
+        return Final(self.digest, None) if self.pristine else Final(self.digest, self._guard.db.serialize(), self.rows())
+
+    def _run(self, program: Program, typed: dict[str, Any], bound: dict[str, Any]) -> ToolResult:
+        guard, tool = self._guard, program.tool
+        self._name_ids(tool, typed)
+        guard.refill()
+        if not program.writes:
+            try:
+                return self._steps(program, typed, bound)
+            except BudgetExceeded as error:
+                return _failed("limit", f"{tool} took more than it may: {error}", typed)
+        before = guard.db.total_changes
+        guard.db.execute("BEGIN")
+        kept = False
+        try:
+            result = self._steps(program, typed, bound)
+            kept = result.ok
+        except BudgetExceeded as error:
+            return _failed("limit", f"{tool} took more than it may: {error}", typed)
+        except sqlite3.IntegrityError:
+            return _failed("precondition", "the request conflicts with what is already on record", typed)
+        finally:
+            guard.db.execute("COMMIT" if kept else "ROLLBACK")
+        if kept and guard.db.total_changes != before:
+            self._digest = None
+            key = (tool, canonical(typed))
+            self._calls[key] = self._calls.get(key, 0) + 1
+        return result
+
+    def _name_ids(self, tool: str, typed: dict[str, Any]) -> None:
+        """`new_id` inside this call: a hash of world, tool, arguments and how often this call succeeded before."""
+
+        def source() -> str:
+            arguments = canonical(typed)
+            earlier = self._calls.get((tool, arguments), 0)
+            return f"{self.blueprint.world_id}|{tool}|{arguments.decode()}|{earlier}"
+
+        self._guard.clock.id_source = source
+
+    def _steps(self, program: Program, typed: dict[str, Any], bound: dict[str, Any]) -> ToolResult:
+        guard, value = self._guard, None
+        mode = Mode.WRITE if program.writes else Mode.READ
+        for number, step in enumerate(program.steps):
+            try:
+                if isinstance(step, Require):
+                    if not guard.fetch(guard.execute(Mode.READ, step.require, bound), MAX_RESULT_ROWS):
+                        return _failed("precondition", step.otherwise, typed)
+                elif isinstance(step, Run):
+                    if guard.execute(mode, step.run, bound).rowcount < 1:
+                        return _failed("precondition", "nothing was changed", typed)
+                else:
+                    cursor = guard.execute(Mode.READ, step.query, bound)
+                    names = [column[0] for column in cursor.description]
+                    value = shaped(step.shape, names, guard.fetch(cursor, MAX_RESULT_ROWS), program.restore)
+            except (Denied, sqlite3.OperationalError, sqlite3.ProgrammingError, OverflowError) as error:
+                raise TaskFault(f"{program.tool}, step {number + 1}: {error}", reason="program") from error
+        if program.outputs is not None and not program.outputs.accepts(value):
+            complaint = program.outputs.complaint(value)
+            raise TaskFault(f"{program.tool}: result does not fit `outputs`: {complaint}", reason="outputs")
+        text = orjson.dumps(value)
+        if len(text) > MAX_RESULT_BYTES:
+            raise BudgetExceeded(f"a result of more than {MAX_RESULT_BYTES} bytes")
+        return ToolResult(True, text.decode(), value, None, typed, program.writes)
+
+
+def compile_world(task: Task, pool: GuardPool | None = None) -> Blueprint:
+    """Builds the image and proves every program: it parses, stays inside the sandbox and binds only its arguments.
+
+    Raises `TaskFault` naming the field (`world.programs.renew_loan.2`) and what is wrong with it.
+    """
+    world, tools = task.world, task.brief.tools
+    names = [tool.name for tool in tools]
+    if len(set(names)) != len(names):
+        raise TaskFault("brief.tools: two tools have one name", reason="tools")
+    builder = Guard()
+    builder.db.execute("PRAGMA page_size = 1024")  # small tables: a quarter of the image, restored faster
+    try:
+        tables, initial, image = _build(builder, world)
+        builder.clock.now = world.now
+        programs = {tool.name: _program(builder, tool, world) for tool in tools if tool.name in world.programs}
+    finally:
+        builder.close()
+    for name in [*world.programs, *world.ends_episode]:
+        if name not in names:
+            raise TaskFault(f"world: '{name}' is not a tool of the brief", reason="tools")
+    for name in names:
+        if name not in world.programs and name not in world.grounding:
+            raise TaskFault(f"world.programs: '{name}' has neither a program nor a grounding", reason="tools")
+    return Blueprint(task.world_id, world.now, tables, image, programs, tuple(names),
+                     frozenset(world.ends_episode), initial, pool or _POOL)  # fmt: skip
+
+
+def _build(guard: Guard, world: World) -> tuple[tuple[Table, ...], Rows, bytes]:
+    try:
+        guard.script(world.ddl)
+    except (Denied, BudgetExceeded, sqlite3.Error, ValueError) as error:
+        raise TaskFault(f"world.ddl: {error}", reason="ddl") from error
+    tables = tuple(sorted(_tables(guard), key=lambda table: table.name))
+    if sum(len(rows) for rows in world.rows.values()) > MAX_INITIAL_ROWS:
+        raise TaskFault(f"world.rows: more than {MAX_INITIAL_ROWS} rows", reason="rows")
+    known = {table.name: table for table in tables}
+    guard.db.execute("PRAGMA foreign_keys = OFF")
+    guard.db.execute("BEGIN")
+    for name, rows in world.rows.items():
+        if name not in known:
+            raise TaskFault(f"world.rows.{name}: there is no such table", reason="rows")
+        _fill(guard, known[name], rows)
+    guard.db.execute("COMMIT")
+    guard.db.execute("PRAGMA foreign_keys = ON")
+    broken = guard.db.execute("PRAGMA foreign_key_check").fetchone()
+    if broken:
+        raise TaskFault(f"world.rows.{broken[0]}: a row refers to a missing row of {broken[2]}", reason="rows")
+    initial = {table.name: guard.db.execute(table.select).fetchall() for table in tables}
+    return tables, initial, guard.db.serialize()
+
+
+def _tables(guard: Guard) -> Iterable[Table]:
+    for _, name, kind, _, _, strict in guard.db.execute("PRAGMA table_list").fetchall():
+        if name.startswith("sqlite_"):
+            continue
+        if kind != "table" or not strict:
+            raise TaskFault(f"world.ddl: {name} must be a STRICT table", reason="ddl")
+        columns = guard.db.execute("SELECT name, type, pk FROM pragma_table_info(?)", (name,)).fetchall()
+        if any(type_ not in ("INTEGER", "INT", "TEXT", "REAL") for _, type_, _ in columns):
+            raise TaskFault(f"world.ddl: {name}: columns are INTEGER, TEXT or REAL", reason="ddl")
+        key = tuple(column for column, _, pk in sorted(columns, key=lambda row: row[2]) if pk)
+        if not key:
+            raise TaskFault(f"world.ddl: {name} has no primary key", reason="ddl")
+        order = ", ".join(_quoted(column) for column in key)
+        select = f"SELECT * FROM main.{_quoted(name)} ORDER BY {order}"
+        yield Table(name, tuple(column for column, _, _ in columns), key, select)
+
+
+def _fill(guard: Guard, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+    marks = ", ".join("?" * len(table.columns))
+    insert = f"INSERT INTO {_quoted(table.name)} VALUES ({marks})"
+    for number, row in enumerate(rows):
+        try:
+            if len(row) != len(table.columns):
+                raise ValueError(f"{len(row)} values for {len(table.columns)} columns")
+            check_storable(row)
+            guard.execute(Mode.BUILD, insert, tuple(row))
+        except (ValueError, BadArguments, Denied, BudgetExceeded, sqlite3.Error) as error:
+            raise TaskFault(f"world.rows.{table.name}.{number}: {error}", reason="rows") from error
+
+
+class _Names(dict[str, Any]):
+    """Bound in place of arguments: remembers which names a statement asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def __missing__(self, name: str) -> None:
+        self.asked.add(name)
+
+
+def _program(guard: Guard, tool: Tool, world: World) -> Program:
+    where = f"world.programs.{tool.name}"
+    steps = world.programs[tool.name]
+    try:
+        program = Program(tool, steps)
+    except ValueError as error:
+        raise TaskFault(f"brief.tools.{tool.name}: {error}", reason="tools") from error
+    if tool.function.parameters.get("type") != "object":
+        raise TaskFault(f"brief.tools.{tool.name}: parameters must be an object schema", reason="tools")
+    if program.writes and tool.effect == "read":
+        raise TaskFault(f"{where}: a read tool may not hold `run`", reason="program")
+    if sum(isinstance(step, Return) for step in steps) != 1 or not isinstance(steps[-1], Return):
+        raise TaskFault(f"{where}: a program ends in its one `return`", reason="program")
+    known = set(tool.function.parameters.get("properties", {}))
+    for number, step in enumerate(steps):
+        sql = step.require if isinstance(step, Require) else step.run if isinstance(step, Run) else step.query
+        mode = Mode.WRITE if isinstance(step, Run) else Mode.READ
+        unknown = parameters_of(guard, mode, sql, f"{where}.{number}") - known
+        if unknown:
+            raise TaskFault(f"{where}.{number}: binds {sorted(unknown)}, which the tool does not take", reason="program")
+        if isinstance(step, Run) and not sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+            raise TaskFault(f"{where}.{number}: `run` is one INSERT, UPDATE or DELETE", reason="program")
+    return program
+
+
+def parameters_of(guard: Guard, mode: Mode, sql: str, where: str) -> set[str]:
+    """The names one statement binds, after the authorizer has seen it. Raises `TaskFault`."""
+    names = _Names()
+    try:
+        guard.execute(mode, f"EXPLAIN {sql}", names).close()
+    except (Denied, BudgetExceeded, sqlite3.Error, sqlite3.Warning) as error:
+        raise TaskFault(f"{where}: {error}", reason="program") from error
+    return names.asked
+
+
+def shaped(shape: str, names: Sequence[str], rows: list[tuple[Any, ...]], restore: Mapping[str, Any]) -> Any:
+    """Rows of a query -> the tool's result."""
+    if shape == "column":
+        return [row[0] for row in rows]
+    if shape == "value":
+        return rows[0][0] if rows else None
+    objects = [dict(zip(names, row, strict=True)) for row in (rows if shape == "rows" else rows[:1])]
+    if restore:
+        for item in objects:
+            for name, back in restore.items():
+                if item.get(name) is not None:
+                    item[name] = back(item[name])
+    return objects if shape == "rows" else (objects[0] if objects else None)
+
+
+def _restorers(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns that the output schema calls boolean, array or object, and how to get them back from SQL's types."""
+    item = outputs.get("items", outputs) if outputs.get("type") == "array" else outputs
+    found: dict[str, Any] = {}
+    for name, schema in (item.get("properties") or {}).items():
+        kinds = schema.get("type")
+        kinds = kinds if isinstance(kinds, list) else [kinds]
+        if "boolean" in kinds:
+            found[name] = bool
+        elif "array" in kinds or "object" in kinds:
+            found[name] = orjson.loads
+    return found
+
+
+def digest_of(rows: Rows) -> str:
+    """SHA-256 over tables by name and rows by primary key; JSON keeps 1, 1.0, "1" and null apart."""
+    return hashlib.sha256(orjson.dumps(rows, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def diff(tables: Sequence[Table], before: Rows, after: Rows) -> list[RowChange]:
+    """Every row that differs, by table and key."""
+    changes = []
+    for table in tables:
+        if before[table.name] == after[table.name]:
+            continue
+        places = [table.columns.index(column) for column in table.key]
+        old = {tuple(row[p] for p in places): row for row in before[table.name]}
+        new = {tuple(row[p] for p in places): row for row in after[table.name]}
+        for key in sorted(old.keys() | new.keys(), key=repr):
+            one, two = old.get(key), new.get(key)
+            if one != two:
+                changes.append(RowChange(table.name, key, _named(table, one), _named(table, two)))
+    return changes
+
+
+def _named(table: Table, row: tuple[Any, ...] | None) -> dict[str, Any] | None:
+    return None if row is None else dict(zip(table.columns, row, strict=True))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _failed(kind: str, message: str, arguments: dict[str, Any] | None) -> ToolResult:
+    text = orjson.dumps({"error": {"type": kind, "message": message}}).decode()
+    return ToolResult(False, text, None, kind, arguments)
+
+
+_POOL = GuardPool()

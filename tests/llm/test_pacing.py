@@ -1,0 +1,196 @@
+"""As many calls at once as the server takes: found by trying, first come first served."""
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthagent.llm.model import ChatRequest, TransientFailure
+from synthagent.llm.openai import OpenAIChat
+from synthagent.llm.pacing import Limiter, paced
+from synthagent.llm.retrying import Backoff, retried
+from synthagent.llm.scripted import Scripted
+from synthagent.llm.stub import Misbehave, StubServer
+
+ASK = ChatRequest([{"role": "user", "content": "hi"}])
+BUSY = TransientFailure("busy", reason="rate_limited", overloaded=True)
+
+
+async def hold(limiter: Limiter, done: asyncio.Event, log: list | None = None, name: int = 0) -> None:
+    async with limiter:
+        if log is not None:
+            log.append(name)
+        await done.wait()
+
+
+async def complain(limiter: Limiter, failure: Exception = BUSY) -> None:
+    with pytest.raises(type(failure)):
+        async with limiter:
+            raise failure
+
+
+async def rounds(limiter: Limiter, count: int) -> None:
+    """A full house answers, `count` times."""
+    for _ in range(count):
+        done = asyncio.Event()
+        tasks = [asyncio.create_task(hold(limiter, done)) for _ in range(limiter.limit)]
+        await asyncio.sleep(0)
+        done.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_no_more_than_the_limit_are_inside_and_the_rest_enter_in_order():
+    limiter, done, log = Limiter(3, 3), asyncio.Event(), []
+    tasks = [asyncio.create_task(hold(limiter, done, log, n)) for n in range(10)]
+    await asyncio.sleep(0)
+    assert (log, limiter.in_flight) == ([0, 1, 2], 3)
+    done.set()
+    await asyncio.gather(*tasks)
+    assert log == list(range(10))
+    assert limiter.in_flight == 0
+
+
+async def test_a_full_house_that_is_served_gets_about_one_more_place_a_round():
+    limiter = Limiter(4, 100)
+    await rounds(limiter, 10)
+    assert 8 <= limiter.limit <= 14
+
+
+async def test_an_idle_limiter_does_not_grow():
+    limiter = Limiter(4, 100)
+    for _ in range(500):
+        async with limiter:
+            pass
+    assert limiter.limit == 4
+
+
+async def test_it_never_leaves_its_bounds():
+    limiter = Limiter(2, 3)
+    await rounds(limiter, 50)
+    assert limiter.limit == 3
+    for _ in range(50):
+        await complain(limiter)
+    assert limiter.limit == 1
+    async with limiter:
+        assert limiter.in_flight == 1
+    with pytest.raises(ValueError, match="start"):
+        Limiter(5, 3)
+
+
+async def test_a_burst_of_complaints_about_one_rate_is_one_complaint():
+    limiter = Limiter(100, 100)
+    async with asyncio.TaskGroup() as group:
+        full = asyncio.Event()
+
+        async def refused() -> None:
+            with pytest.raises(TransientFailure):
+                async with limiter:
+                    await full.wait()
+                    raise BUSY
+
+        for _ in range(100):
+            group.create_task(refused())
+        await asyncio.sleep(0)
+        full.set()
+    assert limiter.limit == 75
+    await complain(limiter)
+    assert limiter.limit == 56
+
+
+async def test_only_overload_lowers_the_limit():
+    limiter = Limiter(8, 8)
+    for failure in (TransientFailure("lost", reason="connection"), ValueError("ours")):
+        await complain(limiter, failure)
+    assert limiter.limit == 8
+
+
+async def test_who_gives_up_waiting_loses_no_place_and_blocks_nobody():
+    limiter, done, log = Limiter(1, 1), asyncio.Event(), []
+    first = asyncio.create_task(hold(limiter, done, log, 0))
+    waiting = asyncio.create_task(hold(limiter, done, log, 1))
+    granted = asyncio.create_task(hold(limiter, done, log, 2))
+    last = asyncio.create_task(hold(limiter, done, log, 3))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    done.set()
+    await first
+    granted.cancel()  # in the very tick in which it was given the place
+    await asyncio.wait_for(last, 1)
+    assert (log, limiter.in_flight) == ([0, 3], 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["ok", "busy", "lost", "cancel"])), min_size=1, max_size=40)
+)
+def test_whatever_happens_the_house_empties_and_is_never_overfull(steps):
+    async def story() -> Limiter:
+        limiter = Limiter(2, 4)
+
+        async def visit(turns: int, end: str) -> None:
+            async with limiter:
+                assert limiter.in_flight <= limiter.most
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                if end != "ok":
+                    raise TransientFailure(end, reason=end, overloaded=end == "busy")
+
+        tasks = [asyncio.create_task(visit(turns, end)) for turns, end in steps]
+        await asyncio.sleep(0)
+        for task, (_, end) in zip(tasks, steps, strict=True):
+            if end == "cancel":
+                task.cancel()
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        return limiter
+
+    limiter = asyncio.run(story())
+    assert limiter.in_flight == 0
+    assert 1 <= limiter.limit <= 4
+
+
+async def test_a_pass_costs_microseconds():
+    limiter = Limiter(8, 8)
+    began = time.process_time()
+    for _ in range(5000):
+        async with limiter:
+            pass
+    assert (time.process_time() - began) / 5000 < 50e-6
+
+
+async def test_a_paced_model_waits_its_turn():
+    inside = 0
+
+    async def answer(_: ChatRequest) -> str:
+        nonlocal inside
+        inside += 1
+        assert inside <= 2
+        await asyncio.sleep(0)
+        inside -= 1
+        return "ok"
+
+    async with aclosing(paced(Scripted(answer), Limiter(2, 2))) as model, asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(model.complete(ASK))
+    assert model.name == "scripted"
+
+
+async def test_over_http_a_small_server_is_found_out_and_everyone_is_served():
+    room = 8
+
+    async def handler(_: dict) -> str | Misbehave:
+        if server.in_flight > room:
+            return Misbehave(429, {"Retry-After": "0"})
+        await asyncio.sleep(0.002)
+        return "ok"
+
+    server, limiter = StubServer(handler, remember=False), Limiter(64, 200)
+    async with server as url:
+        model = retried(paced(OpenAIChat("m", url), limiter), Backoff(attempts=60))
+        async with aclosing(model), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(model.complete(ASK)) for _ in range(300)]
+    assert all(task.result().content == "ok" for task in tasks)
+    assert limiter.limit <= 2 * room
