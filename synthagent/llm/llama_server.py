@@ -26,6 +26,8 @@ def serve(settings: dict[str, Any]) -> None:
     # A connection that is kept alive holds one of these, though asleep: too few, and open connections starve new ones.
     params.n_threads_http = 2 * settings["parallel"] + 4
     params.use_jinja = True
+    # Old conversations that may come back: llama.cpp would keep up to 8 GB of them.
+    params.cache_ram_mib = 512
     # Errors only: they tell why a model could not be loaded.
     params.verbosity = 1
     # Any web page could read from a server that allows every origin, as llama.cpp's does by default.

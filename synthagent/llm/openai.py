@@ -11,7 +11,7 @@ import math
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
@@ -34,7 +34,8 @@ class OpenAIChat:
     """A `ChatModel` that posts to `{base_url}/chat/completions`.
 
     `base_url` usually ends in `/v1`. `timeout` bounds one exchange and `connect_timeout` its connection, in seconds.
-    `pool` is a session to share between models; it stays open on `aclose`. `token_field` is what the endpoint calls
+    `pool` is a session to share between models; it stays open on `aclose` (one made with
+    `trust_env=True` goes through the environment's proxies; ours does not). `token_field` is what the endpoint calls
     the reply's limit: OpenAI's reasoning models want `max_completion_tokens`. `extra` goes into every request's body.
 
     There is no limit on connections: that is `paced`'s, which can adapt. Raises `InputError` for a base URL or a key
@@ -88,10 +89,10 @@ class OpenAIChat:
             text = str(error) or f"no answer within {self._seconds:g} s from {self._where}"
             raise TransientFailure(f"{self.name}: {text}", reason="timeout", overloaded=True) from error
         except aiohttp.ClientResponseError as error:
-            raise ModelFailed(f"{self.name}: not HTTP as we know it: {error.message}", reason="bad_reply") from error
+            text = f"{self.name}: not HTTP as we know it: {excerpt(error.message)}"
+            raise ModelFailed(text, reason="bad_reply") from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._lost(error) from error
-        raise AssertionError("unreachable")  # pragma: no cover
 
     async def aclose(self) -> None:
         """Closes the connections, unless they belong to a shared pool."""
@@ -157,7 +158,7 @@ class OpenAIChat:
             )
         return b"".join(chunks)
 
-    async def _refuse(self, response: "aiohttp.ClientResponse", request: ChatRequest) -> None:
+    async def _refuse(self, response: "aiohttp.ClientResponse", request: ChatRequest) -> NoReturn:
         """Raises what a status other than 200 means."""
         status = response.status
         try:
@@ -176,7 +177,7 @@ class OpenAIChat:
     def _lost(self, error: Exception) -> ModelFailed:
         import aiohttp
 
-        text = f"{self.name}: {self._where}: {error or type(error).__name__}"
+        text = f"{self.name}: {self._where}: {excerpt(str(error)) or type(error).__name__}"
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return ModelFailed(f"{text} (raise `ulimit -n`, or lower the concurrency)", reason="open_files")
         if isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL)):

@@ -29,9 +29,9 @@ _WINDOW = re.compile(
 )
 
 
-def excerpt(body: bytes) -> str:
-    """The first 200 characters of a body, for an error message: one line, nothing that a terminal would obey."""
-    text = body[:800].decode("utf-8", "replace")
+def excerpt(body: bytes | str) -> str:
+    """The first 200 characters of what a server said, on one line, without what a terminal would obey."""
+    text = body[:800].decode("utf-8", "replace") if isinstance(body, bytes) else body[:800]
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:200]
 
 

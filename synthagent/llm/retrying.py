@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,14 +13,14 @@ from synthagent.llm.model import ChatModel, ChatReply, ChatRequest, TransientFai
 class Backoff:
     """How long to keep trying. Times in seconds."""
 
-    attempts: int = 6
+    attempts: int = 8
     """Tries in all, the first included."""
     first: float = 0.5
     """Longest wait after the first failure; doubled after each further one."""
     longest: float = 30.0
     """Longest wait that we choose ourselves; a server's Retry-After may ask for more."""
     total: float = 300.0
-    """No wait is begun that would end later than this after the call began."""
+    """Most that the waits may sum to. Time spent in calls, or in a limiter's queue, is not held against a call."""
 
 
 def retried(
@@ -30,45 +29,37 @@ def retried(
     *,
     rng: random.Random | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    clock: Callable[[], float] = time.monotonic,
 ) -> "Retried":
     """The same model, asked again after a `TransientFailure`, until the backoff's attempts or time are used up.
 
     Raises what the last try raised: its class as a plain `ModelFailed`, its reason, and how often we tried.
     """
-    return Retried(model, backoff or Backoff(), rng or random.Random(), sleep, clock)
+    return Retried(model, backoff or Backoff(), rng or random.Random(), sleep)
 
 
 class Retried:
     """See `retried`."""
 
     def __init__(
-        self,
-        model: ChatModel,
-        backoff: Backoff,
-        rng: random.Random,
-        sleep: Callable[[float], Awaitable[object]],
-        clock: Callable[[], float],
+        self, model: ChatModel, backoff: Backoff, rng: random.Random, sleep: Callable[[float], Awaitable[object]]
     ):
         self.name = model.name
-        self._model, self._backoff, self._rng, self._sleep, self._clock = model, backoff, rng, sleep, clock
+        self._model, self._backoff, self._rng, self._sleep = model, backoff, rng, sleep
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The first answer that is not a `TransientFailure`."""
-        began = self._clock()
-        attempt = 1
+        attempt, waited = 1, 0.0
         while True:
             try:
                 return await self._model.complete(request)
             except TransientFailure as failure:
                 wait = self._wait(failure, attempt)
-                spent = self._clock() - began
-                if attempt >= self._backoff.attempts or spent + wait > self._backoff.total:
-                    text = f"{failure} (gave up after {attempt} tries in {spent:.1f} s)"
+                if attempt >= self._backoff.attempts or waited + wait > self._backoff.total:
+                    text = f"{failure} (gave up after {attempt} tries and {waited:.1f} s of waiting)"
                     raise ModelFailed(text, reason=failure.reason) from failure
             # Outside `except`, so that a long chain of failures does not hang on to one another's frames.
             await self._sleep(wait)
-            attempt += 1
+            attempt, waited = attempt + 1, waited + wait
 
     async def aclose(self) -> None:
         """Closes the model."""

@@ -176,6 +176,13 @@ def operator_of(value: Any) -> str:
     return str(name)
 
 
+def _tag(value: Any) -> str | None:
+    try:
+        return operator_of(value)
+    except ValueError:
+        return None  # pydantic names the place; the loader adds what `operator_of` has to say
+
+
 Check = Annotated[
     Annotated[State, Tag("state")]
     | Annotated[Unchanged, Tag("unchanged")]
@@ -189,7 +196,7 @@ Check = Annotated[
     | Annotated[All, Tag("all")]
     | Annotated[AnyOf, Tag("any")]
     | Annotated[Not, Tag("not")],
-    Discriminator(operator_of),
+    Discriminator(_tag),
 ]
 
 for _kind in (Before, All, AnyOf, Not):

@@ -229,9 +229,9 @@ class Task(Record):
     provenance: Provenance = Provenance()
 
 
-def world_id_of(task: Task) -> str:
+def world_id_of(tools: tuple[Tool, ...], world: World) -> str:
     """Hash of the tools and the world behind them."""
-    return content_id({"tools": [dump(tool) for tool in task.brief.tools], "world": dump(task.world)})
+    return content_id({"tools": [dump(tool) for tool in tools], "world": dump(world)})
 
 
 def task_id_of(task: Task) -> str:
@@ -244,4 +244,4 @@ def task_id_of(task: Task) -> str:
 
 def identified(task: Task) -> Task:
     """The same task with its ids filled in."""
-    return task.model_copy(update={"id": task_id_of(task), "world_id": world_id_of(task)})
+    return task.model_copy(update={"id": task_id_of(task), "world_id": world_id_of(task.brief.tools, task.world)})

@@ -105,8 +105,8 @@ class Evidence:
         blueprint = self.stage.blueprint
         guard = _CHECKERS.take()
         try:
-            guard.db.deserialize(blueprint.image, name="base")
-            guard.db.deserialize(self._final.image or blueprint.image)
+            guard.restore(blueprint.image, "base")
+            guard.restore(self._final.image or blueprint.image)
             guard.clock.now = blueprint.now
             answers = []
             for sql, parameters in statements:

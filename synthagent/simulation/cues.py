@@ -48,7 +48,7 @@ REFUSES = re.compile(
     re.I,
 )
 NOT_REFUSED = re.compile(
-    rf"\s*(?:{_VERBS_OF_LOOKING})\b|[^.!?\n]{{0,60}}\b(?:without (?:your|the|knowing|more|a|first)|until (?:i|you|we)|unless (?:i|you|we) (?:know|have|give|tell)|before (?:i|you) (?:know|have|tell|give))\b",
+    rf"\s*(?:{_VERBS_OF_LOOKING})\b|[^.!?\n]{{0,60}}\b(?:without (?:your|the|knowing|more|a|first)|until (?:i|you|we)|unless (?:i|you|we) (?:know|have|give|tell)|before (?:i|you) (?:know|tell|give|have (?:told|given)))\b",
     re.I,
 )
 """What follows a cue of refusal and takes it back: a failed look-up, or a wait for an answer."""

@@ -35,7 +35,7 @@ class Stage:
 
 def prepare(task: Task) -> Stage:
     """Compiles a task once. Raises `TaskFault`."""
-    return Stage(task, compile_world(task), Listener(task.hidden))
+    return Stage(task, compile_world(task.brief.tools, task.world, task.world_id), Listener(task.hidden))
 
 
 @dataclass(frozen=True, slots=True)

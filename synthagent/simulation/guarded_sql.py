@@ -151,6 +151,15 @@ class Guard:
             raise BudgetExceeded(f"more than {most} rows")
         return rows
 
+    def restore(self, image: bytes, name: str = "main") -> None:
+        """Replaces a database by an image.
+
+        SQLite does not expire prepared statements here: a cached one would go on with freed table definitions (the type
+        check of STRICT tables reads them). Setting the authorizer again expires them all, and they are prepared anew.
+        """
+        self.db.deserialize(image, name=name)
+        self.db.set_authorizer(self._authorize)
+
     def refill(self) -> None:
         """Starts a new opcode budget."""
         self._ticks = 0

@@ -1,12 +1,16 @@
 """Simulated users. `FactsUser` needs no model: it hears, answers from its facts, and decides when it has had enough."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from synthagent.schema.tasks import Disposition, Hidden
 from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
-from synthagent.simulation.values import kind_of
+from synthagent.simulation.values import kind_of, plain
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_EVERYTHING = re.compile(r"\b(?:everything|all (?:of|done|set|your|three|four|the)|both)\b|^\s*yes\b", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +110,18 @@ class FactsUser:
         self._manner = MANNERS[hidden.disposition]
         self._escapes = list(hidden.escape_lines)
         self._requests = list(hidden.requests)
-        self._asked_for_rest = hidden.parts < 2
+        self._open_parts = hidden.parts - 1
+        self._own = [plain(opening)]
+        self._last = ""
 
     async def reply(self, message: str) -> UserReply:
-        heard = self._listener.heard(message)
+        reply = self._reply(message)
+        self._own.append(plain(reply.text))
+        self._last = message
+        return reply
+
+    def _reply(self, message: str) -> UserReply:
+        heard = self._listener.heard(self._without_echo(message))
         if heard.topics:
             return self._answer(heard.kind, heard.topics)
         if heard.kind == "confirmation" and not (heard.refuses and self._escapes):
@@ -117,7 +129,7 @@ class FactsUser:
         if heard.refuses and self._escapes:
             return UserReply(self._escapes.pop(0), heard.kind)
         if heard.kind in ("refusal", "claim_done"):
-            return self._close(heard.kind)
+            return self._close(heard.kind, message)
         if heard.kind == "question":
             lost = "help" in message.casefold()
             return UserReply(self._opening if lost else self._manner.unknown, heard.kind)
@@ -135,13 +147,22 @@ class FactsUser:
             return UserReply(self._manner.unrelated, heard.kind)
         return UserReply(self._manner.yes, heard.kind, agreed=True)
 
-    def _close(self, kind: str) -> UserReply:
+    def _without_echo(self, message: str) -> str:
+        """The message without the user's own sentences: whoever repeats a question has not asked it."""
+        parts = _SENTENCE.split(message)
+        kept = [part for part in parts if not self._is_echo(plain(part))]
+        return message if len(kept) == len(parts) else " ".join(kept)
+
+    def _is_echo(self, words: str) -> bool:
+        return words in self._own or (words.count(" ") >= 4 and any(words in own for own in self._own))
+
+    def _close(self, kind: str, message: str) -> UserReply:
         """The present request is closed: the next one, a last look at several parts, or goodbye."""
         if self._requests:
             request = self._requests.pop(0)
             return UserReply(request.text, kind, disclosed=(request.id,), asked=(request.id,))
-        if not self._asked_for_rest:
-            self._asked_for_rest = True
+        if self._open_parts and kind == "claim_done" and message != self._last and not _EVERYTHING.search(message):
+            self._open_parts -= 1
             return UserReply(self._manner.everything, kind)
         return UserReply(self._manner.thanks if kind == "claim_done" else self._manner.given_up, kind, done=True)
 

@@ -60,6 +60,7 @@ def plain(text: str) -> str:
     return " ".join(word.removesuffix("'s") for word in words)
 
 
+@lru_cache(maxsize=4096, typed=True)
 def kind_of(value: Any) -> str:
     """`date`, `time`, `datetime`, `number`, `truth` or `text`."""
     if isinstance(value, bool):

@@ -16,7 +16,7 @@ import orjson
 
 from synthagent.errors import TaskFault
 from synthagent.schema.record import canonical
-from synthagent.schema.tasks import Require, Return, Run, Task, Tool, World
+from synthagent.schema.tasks import Require, Return, Run, Tool, World
 from synthagent.simulation.arguments import BadArguments, Schema, binder, check_storable, parse
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mode
 
@@ -159,7 +159,7 @@ class LiveWorld:
         self._calls: dict[tuple[str, bytes], int] = {}
         self._digest: str | None = blueprint.digest
         guard.clock.now = blueprint.now
-        guard.db.deserialize(blueprint.image)
+        guard.restore(blueprint.image)
 
     def __enter__(self) -> "LiveWorld":
         return self
@@ -273,12 +273,11 @@ class LiveWorld:
         return ToolResult(True, text.decode(), value, None, typed, program.writes)
 
 
-def compile_world(task: Task, pool: GuardPool | None = None) -> Blueprint:
+def compile_world(tools: tuple[Tool, ...], world: World, world_id: str, pool: GuardPool | None = None) -> Blueprint:
     """Builds the image and proves every program: it parses, stays inside the sandbox and binds only its arguments.
 
     Raises `TaskFault` naming the field (`world.programs.renew_loan.2`) and what is wrong with it.
     """
-    world, tools = task.world, task.brief.tools
     names = [tool.name for tool in tools]
     if len(set(names)) != len(names):
         raise TaskFault("brief.tools: two tools have one name", reason="tools")
@@ -296,7 +295,7 @@ def compile_world(task: Task, pool: GuardPool | None = None) -> Blueprint:
     for name in names:
         if name not in world.programs and name not in world.grounding:
             raise TaskFault(f"world.programs: '{name}' has neither a program nor a grounding", reason="tools")
-    return Blueprint(task.world_id, world.now, tables, image, programs, tuple(names),
+    return Blueprint(world_id, world.now, tables, image, programs, tuple(names),
                      frozenset(world.ends_episode), initial, pool or _POOL)  # fmt: skip
 
 

@@ -101,6 +101,7 @@ async def test_a_refusal_is_what_the_model_said():
     assert (await reply_to({"content": None, "refusal": "I cannot help with that."})).content.startswith("I cannot")
 
 
+DEEP = b"[" * 900 + b"]" * 900  # orjson reads that deep, but writes less deep
 GOOD = {"choices": [{"message": {"content": "hi"}}]}
 
 
@@ -129,6 +130,7 @@ GOOD = {"choices": [{"message": {"content": "hi"}}]}
         {"choices": [{"message": {"tool_calls": [{"function": {"name": None, "arguments": "{}"}}]}}]},
         {"choices": [{"message": {"tool_calls": [{"id": 7, "function": {"name": "a", "arguments": "{}"}}]}}]},
         {"choices": [{"message": {"tool_calls": [{"function": {"name": "a"}}]}}]},
+        b'{"choices": [{"message": {"tool_calls": [{"function": {"name": "a", "arguments": %b}}]}}]}' % DEEP,
         {**GOOD, "usage": 12},
         {**GOOD, "usage": {"prompt_tokens": "12"}},
         {**GOOD, "usage": {"prompt_tokens": True}},
@@ -192,6 +194,35 @@ async def test_a_server_that_says_nothing_runs_out_of_time():
     caught = await failure(Misbehave(stall=math.inf), timeout=0.05)
     assert isinstance(caught, TransientFailure)
     assert (caught.reason, caught.overloaded) == ("timeout", True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"220 smtp.example.com ready\r\n\r\n", "bad_reply"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "bad_reply"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{}", "connection"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "bad_reply"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\n{}", "connection"),
+        (b"HTTP/1.1 200 OK\r\n", "connection"),
+        (b"", "connection"),
+    ],
+)
+async def test_bytes_that_are_not_even_http_are_named_too(sent, reason):
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}]}")
+        writer.write(sent)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, aclosing(OpenAIChat("m", f"http://{host}:{port}/v1", timeout=5)) as model:
+        with pytest.raises(ModelFailed) as caught:
+            await model.complete(ASK)
+    assert caught.value.reason == reason
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
 
 
 async def test_nobody_there_is_a_lost_connection():

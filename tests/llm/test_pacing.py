@@ -32,14 +32,16 @@ async def complain(limiter: Limiter, failure: Exception = BUSY) -> None:
             raise failure
 
 
-async def rounds(limiter: Limiter, count: int) -> None:
-    """A full house answers, `count` times."""
-    for _ in range(count):
-        done = asyncio.Event()
-        tasks = [asyncio.create_task(hold(limiter, done)) for _ in range(limiter.limit)]
-        await asyncio.sleep(0)
-        done.set()
-        await asyncio.gather(*tasks)
+async def crowd(limiter: Limiter, visits: int) -> None:
+    """So many visits with more waiting than there is room for; all are served."""
+
+    async def visit() -> None:
+        async with limiter:
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(visits):
+            group.create_task(visit())
 
 
 async def test_no_more_than_the_limit_are_inside_and_the_rest_enter_in_order():
@@ -55,8 +57,8 @@ async def test_no_more_than_the_limit_are_inside_and_the_rest_enter_in_order():
 
 async def test_a_full_house_that_is_served_gets_about_one_more_place_a_round():
     limiter = Limiter(4, 100)
-    await rounds(limiter, 10)
-    assert 8 <= limiter.limit <= 14
+    await crowd(limiter, sum(range(4, 14)))
+    assert 12 <= limiter.limit <= 14
 
 
 async def test_an_idle_limiter_does_not_grow():
@@ -69,7 +71,7 @@ async def test_an_idle_limiter_does_not_grow():
 
 async def test_it_never_leaves_its_bounds():
     limiter = Limiter(2, 3)
-    await rounds(limiter, 50)
+    await crowd(limiter, 50)
     assert limiter.limit == 3
     for _ in range(50):
         await complain(limiter)
@@ -109,18 +111,16 @@ async def test_only_overload_lowers_the_limit():
 
 async def test_who_gives_up_waiting_loses_no_place_and_blocks_nobody():
     limiter, done, log = Limiter(1, 1), asyncio.Event(), []
-    first = asyncio.create_task(hold(limiter, done, log, 0))
-    waiting = asyncio.create_task(hold(limiter, done, log, 1))
-    granted = asyncio.create_task(hold(limiter, done, log, 2))
-    last = asyncio.create_task(hold(limiter, done, log, 3))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    await asyncio.sleep(0)
     done.set()
-    await first
+    async with limiter:
+        waiting, granted, last = (asyncio.create_task(hold(limiter, done, log, n)) for n in range(3))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.sleep(0)
     granted.cancel()  # in the very tick in which it was given the place
     await asyncio.wait_for(last, 1)
-    assert (log, limiter.in_flight) == ([0, 3], 0)
+    assert (log, limiter.in_flight) == ([2], 0)
+    assert granted.cancelled()
 
 
 @settings(max_examples=50, deadline=None)

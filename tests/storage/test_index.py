@@ -137,6 +137,20 @@ def test_a_reader_who_may_not_write_builds_the_index_in_memory(tmp_path, make):
     lock.release()
 
 
+def test_a_stale_index_that_may_not_be_brought_up_to_date_is_not_believed(tmp_path, make):
+    path = tmp_path / "run"
+    with RunFolder.create(path, make.manifest(), []) as folder:
+        folder.add(make.episode(), make.scored())
+    stale = (path / "index.sqlite").read_bytes()
+    with RunFolder.resume(path, make.manifest()) as folder:
+        folder.add(make.episode(sample=1), make.scored(sample=1))
+    (path / "index.sqlite").write_bytes(stale)
+    (path / "index.lock").unlink()
+    (path / "index.lock").mkdir()  # stands in for a folder without the right to write
+    with RunFolder.open(path) as reader:
+        assert len(reader.done()) == 2
+
+
 @pytest.mark.parametrize("damage", ["junk", "empty", "other", "older", "gone"])
 def test_an_index_that_is_not_ours_is_built_again(tmp_path, make, damage):
     path = tmp_path / "run"

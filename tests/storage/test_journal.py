@@ -14,12 +14,13 @@ from synthagent.errors import InputError, RunFolderError
 from synthagent.schema.episodes import Limits
 from synthagent.storage.journal import Journal, Span, line_at, lines, read, records
 
+TEXT = st.text(st.characters(codec="utf-8"))
+NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4),
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 def test_what_is_appended_is_read_back_in_order_and_found_by_its_place(tmp_path):

@@ -24,7 +24,8 @@ print("open", flush=True)
 for k in range(int(sys.argv[2])):
     if ("small", f"t{k}", 0) in done:
         continue
-    episode = Episode(task_id=f"t{k}", agent="small", events=(AgentEvent(text="x" * (k % 97) * 50),), stop=Stop.USER_DONE)
+    events = (AgentEvent(text="x" * (k % 97) * 50),)
+    episode = Episode(task_id=f"t{k}", agent="small", events=events, stop=Stop.USER_DONE)
     score = Scored(task_id=f"t{k}", sample=0, rubric_id="r", reward=1, gate=1, n=1, i=None,
                    subgoals=(Verdict(id="s", holds=True),))
     folder.add(episode, score)
@@ -87,7 +88,7 @@ def test_a_run_that_failed_before_it_began_leaves_nothing_in_the_way(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         RunFolder.create(tmp_path / "run", make.manifest(), torn())
     RunFolder.create(tmp_path / "run", make.manifest(), [make.task()]).close()
-    os.remove(tmp_path / "run" / "manifest.json")
+    (tmp_path / "run" / "manifest.json").unlink()
     (tmp_path / "run" / "episodes.jsonl").write_text("{}\n")
     with pytest.raises(RunFolderError, match="holds a run already"):
         RunFolder.create(tmp_path / "run", make.manifest(), [])
@@ -308,3 +309,37 @@ except RunFolderError as error:
     assert process.returncode == 0
     with RunFolder.open(path) as folder:
         assert folder.done() == {("small", f"t{k}", 0) for k in range(200)}
+
+
+def test_an_index_that_ran_out_of_space_catches_up_when_there_is_space_again(tmp_path, make, start, table_rows):
+    path = tmp_path / "run"
+    RunFolder.create(path, make.manifest(), []).close()
+    script = """
+import resource, sys
+from pathlib import Path
+from synthagent.errors import RunFolderError
+from synthagent.schema.episodes import Episode, Stop
+from synthagent.storage.run_folder import RunFolder
+folder = RunFolder.open(Path(sys.argv[1]), write=True)
+folder.done()
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+failures = 0
+for k in range(1000):
+    try:
+        folder.add(Episode(task_id=f"t{k}", agent="small", stop=Stop.FAILED))
+    except RunFolderError as error:
+        failures += 1
+        first = str(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+folder.close()
+print(failures, first)
+"""
+    with start(script, path) as process:
+        said = process.communicate()[0]
+    assert said.startswith("1 ")
+    assert "index.sqlite: " in said
+    with RunFolder.open(path) as folder:
+        caught_up = table_rows(folder.index)
+        assert len(folder.done()) == 1000
+    with Index.rebuild(path) as rebuilt:
+        assert table_rows(rebuilt) == caught_up

@@ -1,0 +1,152 @@
+"""From a goal's plan in the domain's words to reference steps, and to what they do when they are run."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import orjson
+
+from synthagent.errors import InputError, TaskFault
+from synthagent.schema.tasks import AskStep, CallStep, ReferenceStep, SayStep
+from synthagent.simulation.scripted_agents import resolve
+from synthagent.simulation.world import Blueprint, LiveWorld, RowChange, ToolResult, diff
+from synthagent.synthesis.procedural.domain import Domain, Goal, Identify
+from synthagent.synthesis.procedural.rows import fill
+from synthagent.synthesis.procedural.scene import Names
+
+_EXPRESSION = re.compile(r"\$(\w+)(?:\[(.+?)\])?(?:\.([\w.]+))?")
+
+
+@dataclass
+class Plan:
+    """Reference steps while they are put together."""
+
+    domain: Domain
+    facts: Mapping[str, Any]
+    """Fact id -> value, for every fact of the task."""
+    inlined: frozenset[str]
+    """Facts that the instruction gives away."""
+    random: Random
+    steps: list[ReferenceStep] = field(default_factory=list)
+    aliases: dict[str, int] = field(default_factory=dict)
+    """Name of a call -> its step."""
+    asked: list[str] = field(default_factory=list)
+    me: dict[str, Any] = field(default_factory=dict)
+    """What identification gives, as argument values."""
+    confirmed: list[tuple[str, int]] = field(default_factory=list)
+    """(goal, step) of each question for a yes."""
+
+    def identify(self, way: Identify) -> None:
+        """Learns who the user is."""
+        for step in way.plan:
+            self.add(step, {})
+        self.me = {name: self._argument(expression, "") for name, expression in way.gives.items()}
+
+    def add(self, step: Mapping[str, Any], names: Names, goal: str = "") -> None:
+        """Adds one step; a fact that is known already is not asked for again."""
+        if "ask" in step:
+            self._ask(step["ask"])
+        elif "call" in step:
+            args = {name: self._argument(value, goal) for name, value in step.get("args", {}).items()}
+            self.aliases[f"{goal}.{step['as']}"] = len(self.steps)
+            self.steps.append(CallStep(call=step["call"], args=args))
+        elif "confirm" in step:
+            self.confirmed.append((goal, len(self.steps)))
+            self.steps.append(SayStep(say=fill(step["confirm"], names)))
+
+    def say(self, text: str) -> None:
+        self.steps.append(SayStep(say=text))
+
+    def _ask(self, fact: str) -> None:
+        if fact in self.asked or fact in self.inlined:
+            return
+        self.asked.append(fact)
+        self.steps.append(AskStep(ask=fact, text=self.random.choice(self.domain.facts[fact].ask)))
+
+    def _argument(self, value: Any, goal: str) -> Any:
+        """`$fact.title`, `$me.member_id`, `$loans[title=$fact.title].loan_id`, `$found.0.member_id`, or a literal."""
+        if not isinstance(value, str) or not value.startswith("$"):
+            return value
+        match = _EXPRESSION.fullmatch(value)
+        if match is None:
+            raise InputError(f"not an argument expression: {value!r}")
+        name, where, path = match[1], match[2], match[3] or ""
+        if name == "fact":
+            return self.facts[path] if path in self.inlined else {"$fact": path}
+        if name == "me":
+            if path not in self.me:
+                raise InputError(f"identification gives no '{path}'")
+            return self.me[path]
+        step = self.aliases.get(f"{goal}.{name}", self.aliases.get(f".{name}"))
+        if step is None:
+            raise InputError(f"no earlier call is named '{name}'")
+        if where is None:
+            return {"$from": f"{step}.{path}" if path else str(step)}
+        pairs = (pair.split("=", 1) for pair in where.split(","))
+        return {
+            "$from": str(step),
+            "where": {column.strip(): self._argument(item.strip(), goal) for column, item in pairs},
+            "take": path,
+        }
+
+
+def steps_until(goal: Goal, stop: str | None) -> list[Mapping[str, Any]]:
+    """A goal's steps up to the point where the restriction `stop` is known; all of them when it is None."""
+    found: list[Mapping[str, Any]] = []
+    for step in goal.plan:
+        if step.get("decide") == stop and stop is not None:
+            return found
+        found.append(step)
+    return found
+
+
+def steps_without(goal: Goal, tool: str) -> list[Mapping[str, Any]]:
+    """A goal's steps before the first call of a tool that is missing, without what only that call needs."""
+    found: list[Mapping[str, Any]] = []
+    for step in goal.plan:
+        if step.get("call") == tool:
+            break
+        found.append(step)
+    used = repr([step.get("args") for step in found])
+    return [
+        step for step in found if "confirm" not in step and not ("ask" in step and f"$fact.{step['ask']}" not in used)
+    ]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a list of reference steps did in a world."""
+
+    results: dict[int, Any]
+    arguments: dict[int, dict[str, Any]]
+    """Step -> the call's arguments, literal."""
+    changes: dict[int, list[RowChange]]
+
+
+def run(blueprint: Blueprint, steps: Iterable[ReferenceStep], facts: Mapping[str, Any]) -> Run:
+    """Runs the calls among the steps. Raises `TaskFault` when one fails or an argument cannot be had."""
+    results: dict[int, Any] = {}
+    arguments: dict[int, dict[str, Any]] = {}
+    changes: dict[int, list[RowChange]] = {}
+    with blueprint.open() as world:
+        before = blueprint.initial
+        for number, step in enumerate(steps):
+            if not isinstance(step, CallStep):
+                continue
+            arguments[number] = resolve(step.args, facts, results)
+            result = _called(world, step.call, arguments[number])
+            results[number] = result.value
+            if result.changed:
+                after = world.rows()
+                changes[number] = diff(blueprint.tables, before, after)
+                before = after
+    return Run(results, arguments, changes)
+
+
+def _called(world: LiveWorld, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
+    result = world.call(tool, orjson.dumps(arguments).decode())
+    if not result.ok:
+        raise TaskFault(f"{tool} {arguments} fails: {result.response}", reason="reference")
+    return result
