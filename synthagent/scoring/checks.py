@@ -36,11 +36,10 @@ from synthagent.schema.checks import (
 )
 from synthagent.schema.episodes import AgentEvent, Episode, ToolEvent, UserEvent
 from synthagent.simulation.episode import Stage
-from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Mode
+from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.values import mentions, mentions_money
-from synthagent.simulation.world import Final, GuardPool, RowChange
+from synthagent.simulation.world import Final, RowChange
 
-_CHECKERS = GuardPool(attach_base=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +101,11 @@ class Evidence:
 
     def query(self, statements: Iterable[tuple[str, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
         """Runs read-only SQL over the final state, the initial state attached as `base`. Raises `TaskFault`."""
-        blueprint = self.stage.blueprint
-        guard = _CHECKERS.take()
+        asked = list(statements)
         try:
-            guard.restore(blueprint.image, "base")
-            guard.restore(self._final.image or blueprint.image)
-            guard.clock.now = blueprint.now
-            answers = []
-            for sql, parameters in statements:
-                guard.refill()
-                try:
-                    answers.append(guard.fetch(guard.execute(Mode.READ, sql, parameters), 10_000))
-                except (Denied, BudgetExceeded, sqlite3.Error, sqlite3.Warning) as error:
-                    raise TaskFault(f"rubric: {error} in {sql!r}", reason="rubric") from error
-            return answers
-        finally:
-            _CHECKERS.give(guard)
+            return self.stage.blueprint.query(self._final, asked)
+        except (Denied, BudgetExceeded, sqlite3.Error, sqlite3.Warning) as error:
+            raise TaskFault(f"rubric: {error} in {[sql for sql, _ in asked]}", reason="rubric") from error
 
 
 def decide(check: Check, evidence: Evidence) -> Finding:

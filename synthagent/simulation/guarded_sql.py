@@ -152,17 +152,28 @@ class Guard:
         return rows
 
     def restore(self, image: bytes, name: str = "main") -> None:
-        """Replaces a database by an image.
+        """Replaces a database by an image. Only for a connection on which nothing has been run yet.
 
         SQLite does not expire prepared statements here: a cached one would go on with freed table definitions (the type
-        check of STRICT tables reads them). Setting the authorizer again expires them all, and they are prepared anew.
+        check of STRICT tables reads them). To start over, roll back to a savepoint instead.
         """
         self.db.deserialize(image, name=name)
-        self.db.set_authorizer(self._authorize)
 
     def refill(self) -> None:
         """Starts a new opcode budget."""
         self._ticks = 0
+
+    def save(self, point: str) -> None:
+        """Opens a savepoint."""
+        self.db.execute(f"SAVEPOINT {point}")
+
+    def undo(self, point: str) -> None:
+        """Takes back everything since the savepoint, which stays open."""
+        self.db.execute(f"ROLLBACK TO {point}")
+
+    def keep(self, point: str) -> None:
+        """Closes a savepoint; what came since belongs to the one around it."""
+        self.db.execute(f"RELEASE {point}")
 
     def close(self) -> None:
         self.db.close()

@@ -1,7 +1,7 @@
 """Executable mock worlds: a task's state is a small SQLite database, a tool is guarded SQL.
 
 `compile_world` turns a task's world into a `Blueprint` (image, programs, validators), once. `Blueprint.open` gives a
-`LiveWorld` restored from the image. No model is called, the same calls give the same bytes, and no tool enforces a
+`LiveWorld` in the initial state. No model is called, the same calls give the same bytes, and no tool enforces a
 restriction: forbidden calls succeed here and are for the rubric to see.
 """
 
@@ -23,7 +23,6 @@ from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mod
 MAX_RESULT_ROWS = 5_000
 MAX_RESULT_BYTES = 1_000_000
 MAX_INITIAL_ROWS = 50_000
-MAX_POOLED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +89,18 @@ class Program:
         self.writes = any(isinstance(step, Run) for step in steps)
 
 
-class GuardPool:
-    """Connections kept for the next world: opening one costs more than restoring an image into it."""
-
-    def __init__(self, *, attach_base: bool = False):
-        self._attach_base = attach_base
-        self._free: list[Guard] = []
-
-    def take(self) -> Guard:
-        return self._free.pop() if self._free else Guard(attach_base=self._attach_base)
-
-    def give(self, guard: Guard) -> None:
-        if len(self._free) < MAX_POOLED:
-            self._free.append(guard)
-        else:
-            guard.close()
-
-
 class Blueprint:
-    """A compiled world: what every live copy of it shares. Use within one thread."""
+    """A compiled world: what every live copy of it shares. Use within one thread.
+
+    A connection is restored from the image once and then kept: a world is reset by rolling back to a savepoint, which
+    costs less than a restore and leaves prepared statements valid.
+    """
 
     def __init__(self, world_id: str, now: str, tables: tuple[Table, ...], image: bytes, programs: dict[str, Program],
-                 tools: tuple[str, ...], ends: frozenset[str], initial: Rows, pool: GuardPool):  # fmt: skip
+                 tools: tuple[str, ...], ends: frozenset[str], initial: Rows):  # fmt: skip
         self.world_id, self.now, self.tables, self.image = world_id, now, tables, image
         self.programs, self.tools, self.ends, self.initial = programs, tools, ends, initial
-        self.pool = pool
+        self._free: list[Guard] = []
 
     @cached_property
     def digest(self) -> str:
@@ -123,43 +109,91 @@ class Blueprint:
 
     def open(self, *, reverse: bool = False) -> "LiveWorld":
         """A live world in the initial state. `reverse`: rows without ORDER BY come back to front, to catch them."""
+        guard = self._free.pop() if self._free and not reverse else self._fresh()
         if reverse:
-            guard = Guard()
             guard.db.execute("PRAGMA reverse_unordered_selects = ON")
-            return LiveWorld(self, guard, GuardPool())
-        return LiveWorld(self, self.pool.take(), self.pool)
+        return LiveWorld(self, guard, None if reverse else self._free)
+
+    def _fresh(self) -> Guard:
+        guard = Guard()
+        guard.restore(self.image)
+        guard.clock.now = self.now
+        guard.save("start")
+        return guard
+
+    @cached_property
+    def _checker(self) -> Guard:
+        guard = Guard(attach_base=True)
+        guard.restore(self.image, "base")
+        guard.restore(self.image)
+        guard.db.execute("PRAGMA foreign_keys = OFF")
+        guard.clock.now = self.now
+        return guard
+
+    def query(self, final: "Final", statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
+        """Runs read-only SQL over a final state, the initial state attached as `base`.
+
+        Raises `Denied`, `BudgetExceeded` or what sqlite3 raises.
+        """
+        guard = self._checker
+        guard.save("final")
+        try:
+            self._apply(guard, final.changes(self))
+            answers = []
+            for sql, parameters in statements:
+                guard.refill()
+                answers.append(guard.fetch(guard.execute(Mode.READ, sql, parameters), MAX_RESULT_ROWS))
+            return answers
+        finally:
+            guard.undo("final")
+            guard.keep("final")
+
+    def _apply(self, guard: Guard, changes: "list[RowChange]") -> None:
+        keys = {table.name: table.key for table in self.tables}
+        for change in changes:
+            if change.before is not None:
+                where = " AND ".join(f"{_quoted(name)} IS ?" for name in keys[change.table])
+                key = tuple(change.before[name] for name in keys[change.table])
+                guard.db.execute(f"DELETE FROM main.{_quoted(change.table)} WHERE {where}", key)
+        for change in changes:
+            if change.after is not None:
+                marks = ", ".join("?" * len(change.after))
+                insert = f"INSERT INTO main.{_quoted(change.table)} VALUES ({marks})"
+                guard.db.execute(insert, tuple(change.after.values()))
 
     def rows_of(self, guard: Guard) -> Rows:
         """All rows of the connection's main database."""
         return {table.name: guard.db.execute(table.select).fetchall() for table in self.tables}
 
 
-@dataclass(frozen=True, slots=True)
 class Final:
     """A state to be looked at: what checks and viewers get of a world that has been played."""
 
-    digest: str
-    image: bytes | None
-    """None: nothing changed since the initial state. (Bytes may differ for equal rows; compare digests.)"""
-    rows: Rows | None = None
+    def __init__(self, digest: str, rows: Rows | None):
+        self.digest = digest
+        self.rows = rows
+        """None: nothing changed since the initial state."""
+        self._changes: list[RowChange] | None = [] if rows is None else None
 
     def changes(self, blueprint: Blueprint) -> list[RowChange]:
         """Every row that differs from the initial state, by table and key."""
-        return [] if self.rows is None else diff(blueprint.tables, blueprint.initial, self.rows)
+        if self._changes is None:
+            assert self.rows is not None
+            self._changes = diff(blueprint.tables, blueprint.initial, self.rows)
+        return self._changes
 
 
 class LiveWorld:
     """One episode's world. `close` gives its connection back; use as a context manager."""
 
-    __slots__ = ("_calls", "_digest", "_guard", "_pool", "blueprint")
+    __slots__ = ("_calls", "_digest", "_dirty", "_guard", "_home", "blueprint")
 
-    def __init__(self, blueprint: Blueprint, guard: Guard, pool: GuardPool):
+    def __init__(self, blueprint: Blueprint, guard: Guard, home: list[Guard] | None):
         self.blueprint = blueprint
-        self._guard, self._pool = guard, pool
+        self._guard, self._home = guard, home
         self._calls: dict[tuple[str, bytes], int] = {}
         self._digest: str | None = blueprint.digest
-        guard.clock.now = blueprint.now
-        guard.restore(blueprint.image)
+        self._dirty = False
 
     def __enter__(self) -> "LiveWorld":
         return self
@@ -168,7 +202,12 @@ class LiveWorld:
         self.close()
 
     def close(self) -> None:
-        self._pool.give(self._guard)
+        if self._home is None:
+            self._guard.close()
+            return
+        if self._dirty:
+            self._guard.undo("start")
+        self._home.append(self._guard)
 
     def call(self, tool: str, raw: str) -> ToolResult:
         """Runs one tool call on its raw argument text.
@@ -198,17 +237,15 @@ class LiveWorld:
             self._digest = digest_of(self.rows())
         return self._digest
 
-    @property
-    def pristine(self) -> bool:
-        """No call has changed a row yet."""
-        return self._digest is self.blueprint.digest
-
     def rows(self) -> Rows:
         return self.blueprint.rows_of(self._guard)
 
-    def final(self) -> "Final":
+    def final(self) -> Final:
         """The state now, to be looked at after this world is closed."""
-        return Final(self.digest, None) if self.pristine else Final(self.digest, self._guard.db.serialize(), self.rows())
+        if not self._dirty:
+            return Final(self.digest, None)
+        rows = self.rows()
+        return Final(digest_of(rows), rows)
 
     def _run(self, program: Program, typed: dict[str, Any], bound: dict[str, Any]) -> ToolResult:
         guard, tool = self._guard, program.tool
@@ -219,8 +256,7 @@ class LiveWorld:
                 return self._steps(program, typed, bound)
             except BudgetExceeded as error:
                 return _failed("limit", f"{tool} took more than it may: {error}", typed)
-        before = guard.db.total_changes
-        guard.db.execute("BEGIN")
+        guard.save("call")
         kept = False
         try:
             result = self._steps(program, typed, bound)
@@ -230,9 +266,11 @@ class LiveWorld:
         except sqlite3.IntegrityError:
             return _failed("precondition", "the request conflicts with what is already on record", typed)
         finally:
-            guard.db.execute("COMMIT" if kept else "ROLLBACK")
-        if kept and guard.db.total_changes != before:
-            self._digest = None
+            if not kept:
+                guard.undo("call")
+            guard.keep("call")
+        if kept:
+            self._digest, self._dirty = None, True
             key = (tool, canonical(typed))
             self._calls[key] = self._calls.get(key, 0) + 1
         return result
@@ -273,7 +311,7 @@ class LiveWorld:
         return ToolResult(True, text.decode(), value, None, typed, program.writes)
 
 
-def compile_world(tools: tuple[Tool, ...], world: World, world_id: str, pool: GuardPool | None = None) -> Blueprint:
+def compile_world(tools: tuple[Tool, ...], world: World, world_id: str) -> Blueprint:
     """Builds the image and proves every program: it parses, stays inside the sandbox and binds only its arguments.
 
     Raises `TaskFault` naming the field (`world.programs.renew_loan.2`) and what is wrong with it.
@@ -296,7 +334,7 @@ def compile_world(tools: tuple[Tool, ...], world: World, world_id: str, pool: Gu
         if name not in world.programs and name not in world.grounding:
             raise TaskFault(f"world.programs: '{name}' has neither a program nor a grounding", reason="tools")
     return Blueprint(world_id, world.now, tables, image, programs, tuple(names),
-                     frozenset(world.ends_episode), initial, pool or _POOL)  # fmt: skip
+                     frozenset(world.ends_episode), initial)  # fmt: skip
 
 
 def _build(guard: Guard, world: World) -> tuple[tuple[Table, ...], Rows, bytes]:
@@ -461,5 +499,3 @@ def _failed(kind: str, message: str, arguments: dict[str, Any] | None) -> ToolRe
     text = orjson.dumps({"error": {"type": kind, "message": message}}).decode()
     return ToolResult(False, text, None, kind, arguments)
 
-
-_POOL = GuardPool()

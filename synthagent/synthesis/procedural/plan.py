@@ -50,11 +50,23 @@ class Plan:
             self._ask(step["ask"])
         elif "call" in step:
             args = {name: self._argument(value, goal) for name, value in step.get("args", {}).items()}
-            self.aliases[f"{goal}.{step['as']}"] = len(self.steps)
-            self.steps.append(CallStep(call=step["call"], args=args))
+            call = CallStep(call=step["call"], args=args)
+            self.aliases[f"{goal}.{step['as']}"] = self._place_of(call)
         elif "confirm" in step:
             self.confirmed.append((goal, len(self.steps)))
             self.steps.append(SayStep(say=fill(step["confirm"], names)))
+
+    def _place_of(self, call: CallStep) -> int:
+        """The call's step: an earlier one that looked up the very same since the last write, or a new one."""
+        for number in range(len(self.steps) - 1, -1, -1):
+            step = self.steps[number]
+            if isinstance(step, CallStep):
+                if self.domain.tools[step.call].effect == "write":
+                    break
+                if step == call:
+                    return number
+        self.steps.append(call)
+        return len(self.steps) - 1
 
     def say(self, text: str) -> None:
         self.steps.append(SayStep(say=text))

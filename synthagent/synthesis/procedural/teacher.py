@@ -1,6 +1,6 @@
 """The procedural teacher: tasks without a language model. From (seed, persona, difficulty) to verified families."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -52,19 +52,14 @@ class Made:
     rejected: str = ""
 
 
-Screen = Callable[[Sequence[Task]], Sequence[str]]
-"""A family's tasks -> objections; none means that it may be emitted."""
-
-
 def families(
     domains: Mapping[str, Domain],
     personas: Sequence[str],
     seed: int,
     difficulty: Difficulty = "mixed",
     knobs: Mapping[str, Range] | None = None,
-    screen: Screen | None = None,
 ) -> Iterator[Made]:
-    """An endless stream of families; the same arguments give the same stream, byte for byte."""
+    """An endless stream of families, not yet verified; the same arguments give the same stream, byte for byte."""
     names = sorted(domains)
     index = 0
     while True:
@@ -78,8 +73,7 @@ def families(
         try:
             design = draw(domain, persona, random, difficulty, knobs or {}, index)
             tasks = [_sealed(task, seed, index) for task in family(design, name, f"{seed}/{index}/scene")]
-            objections = screen(tasks) if screen else ()
-            yield Made(index, () if objections else tuple(tasks), "; ".join(objections))
+            yield Made(index, tuple(tasks))
         except (InputError, TaskFault) as error:
             yield Made(index, (), f"{domain.name}: {error}")
         index += 1

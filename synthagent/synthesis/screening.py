@@ -1,0 +1,382 @@
+"""Verified by execution: what a task must show before it is emitted, and again whenever `check` is asked.
+
+`objections` plays a family of tasks (a root with its twins and branches): the reference, the traps, an agent that does
+nothing, the reference with a question left out. Pure otherwise: no files, no models.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, get_args
+
+import orjson
+
+from synthagent.errors import EpisodeFailure, TaskFault
+from synthagent.schema.checks import All, AnyOf, Before, Check, Not, NotCalled, State, Unchanged
+from synthagent.schema.episodes import Limits, ToolEvent
+from synthagent.schema.messages import Protocol
+from synthagent.schema.record import dump
+from synthagent.schema.scores import Scored, Unscored
+from synthagent.schema.tasks import AskStep, CallStep, Fact, ReferenceStep, Task, identified
+from synthagent.scoring.scorer import score
+from synthagent.simulation.agent import Agent
+from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
+from synthagent.simulation.scripted_agents import Reference, Says
+from synthagent.simulation.values import kind_of, mentions
+
+_LIMITS = Limits(turns=80, tokens=1_000_000, malformed=5, seconds=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Something a task fails to show."""
+
+    task_id: str
+    family: str
+    screen: str
+    """Which screen: reference, trap, nothing, leak, necessity, provenance, order, twin, rubric or world."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"task {self.task_id} ({self.family}): {self.screen}: {self.text}"
+
+
+async def objections(family: Sequence[Task]) -> list[Objection]:
+    """Everything wrong with a family; an empty list means that every task in it is verified."""
+    found = [*_twins(family)]
+    used = _used_facts(family)
+    for task in family:
+        found += [Objection(task.id, task.family, screen, text) async for screen, text in _screened(task, used)]
+    return found
+
+
+async def _screened(task: Task, used: set[str]) -> Any:
+    for text in _static(task):
+        yield "rubric", text
+    for text in _leaks(task):
+        yield "leak", text
+    for text in _provenance(task):
+        yield "provenance", text
+    try:
+        stage = prepare(task)
+    except (TaskFault, ValueError) as fault:
+        yield "world", str(fault)
+        return
+    broken = False
+    async for text in _reference(stage):
+        broken = True
+        yield "reference", text
+    async for text in _nothing(stage):
+        yield "nothing", text
+    async for text in _traps(stage):
+        yield "trap", text
+    if broken:
+        return  # what follows is measured against a reference that works
+    for text in _order(stage):
+        yield "order", text
+    for text in _given_away(stage):
+        yield "necessity", text
+    async for text in _necessity(stage, used):
+        yield "necessity", text
+
+
+# ---- on paper
+
+
+def _static(task: Task) -> Iterator[str]:
+    if identified(task).id != task.id:
+        yield "the id does not match the content"
+    rubric = task.rubric
+    ids = [criterion.id for criterion in (*rubric.forbidden, *rubric.subgoals, *rubric.interactions)]
+    if len(set(ids)) != len(ids):
+        yield "two criteria have one id"
+    for criterion in rubric.subgoals:
+        if criterion.check is not None and not positive(criterion.check):
+            yield f"sub-goal {criterion.id} has no positive event: doing nothing could satisfy it"
+    if task.brief.rules and not rubric.forbidden:
+        yield "the brief has rules, but nothing is forbidden"
+
+
+def positive(check: Check) -> bool:
+    """Whether the check can only hold because something happened; a state counts, since it is tried on doing nothing."""
+    match check:
+        case Unchanged() | NotCalled() | Not():
+            return False
+        case All(all=parts):
+            return any(positive(part) for part in parts)
+        case AnyOf(any=parts):
+            return all(positive(part) for part in parts)
+        case Before(before=(first, then)):
+            return positive(first) and positive(then)
+        case _:
+            return True
+
+
+def _leaks(task: Task) -> Iterator[str]:
+    brief, hidden = task.brief, task.hidden
+    for fact in hidden.facts:
+        if mentions(brief.instruction, fact.value):
+            yield f"the instruction gives away fact '{fact.id}'"
+        if any(mentions(rule, fact.value) for rule in brief.rules):
+            yield f"a rule gives away fact '{fact.id}'"
+        for line in (*hidden.escape_lines, *(request.text for request in hidden.requests)):
+            if mentions(line, fact.value):
+                yield f"fact '{fact.id}' is in what the user says unasked: {line!r}"
+        if not mentions(fact.text, fact.value):
+            yield f"fact '{fact.id}' does not say its value"
+        for other in hidden.facts:
+            if other.id != fact.id and mentions(fact.text, other.value) and other.value != fact.value:
+                yield f"fact '{fact.id}' gives away fact '{other.id}'"
+    words = brief.instruction.casefold()
+    for tool in brief.tools:
+        if "_" in tool.name and (tool.name.casefold() in words or tool.name.replace("_", " ").casefold() in words):
+            yield f"the instruction names the tool {tool.name}"
+
+
+def _provenance(task: Task) -> Iterator[str]:
+    """Literals of the reference must occur in the brief; everything else comes from an answer or a result."""
+    told = [task.brief.instruction, *task.brief.rules, *(request.text for request in task.hidden.requests)]
+    enums = {repr(v) for tool in task.brief.tools for v in _enums(tool.function.parameters)}
+    for number, step in enumerate(task.reference):
+        if not isinstance(step, CallStep) or step.call in task.world.ends_episode:
+            continue
+        for name, value in _literals(step.args):
+            if repr(value) not in enums and not any(mentions(text, value) for text in told):
+                yield f"reference step {number}: argument {name}={value!r} comes from nowhere"
+
+
+def _enums(schema: Any) -> Iterator[Any]:
+    if isinstance(schema, dict):
+        yield from schema.get("enum", ())
+        for item in schema.values():
+            yield from _enums(item)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from _enums(item)
+
+
+def _literals(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        if "$fact" in value:
+            return
+        if "$from" in value:
+            yield from _literals(value.get("where", {}), name)
+            return
+        for key, item in value.items():
+            yield from _literals(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _literals(item, name)
+    elif value is not None and not isinstance(value, bool):
+        yield name, value
+
+
+def _twins(family: Sequence[Task]) -> Iterator[Objection]:
+    roots = [task for task in family if task.provenance.twin is None]
+    for task in family:
+        kind = task.provenance.twin
+        if kind is None:
+            continue
+        if not roots:
+            yield Objection(task.id, task.family, "twin", "its root is not in the file: keep families together")
+            continue
+        root = roots[0]
+        other = "world" if kind == "fact" else "hidden"
+        for part in ("brief", other):
+            if _bytes(getattr(root, part)) != _bytes(getattr(task, part)):
+                yield Objection(task.id, task.family, "twin", f"a {kind} twin must have the same {part} as {root.id}")
+        if root.id == task.id or _bytes(root.rubric) == _bytes(task.rubric):
+            yield Objection(task.id, task.family, "twin", f"does not differ from {root.id}")
+
+
+def _bytes(record: Any) -> bytes:
+    return orjson.dumps(dump(record))
+
+
+def _used_facts(family: Sequence[Task]) -> set[str]:
+    """Facts that some reference of the family works with."""
+    return {fact for task in family for step in task.reference for fact in _facts_in(step)}
+
+
+def _facts_in(step: ReferenceStep) -> Iterator[str]:
+    def walk(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            if "$fact" in value:
+                yield value["$fact"]
+            for item in value.values():
+                yield from walk(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from walk(item)
+
+    return walk(step.args) if isinstance(step, CallStep) else iter(())
+
+
+# ---- by playing
+
+
+async def _played(stage: Stage, agent: Agent, protocol: Protocol = "text") -> tuple[Played, Scored | Unscored]:
+    played = await play(stage, Cast(agent, facts_user(stage), protocol), _LIMITS)
+    return played, score(stage, played.episode, played.final)
+
+
+async def _reference(stage: Stage) -> Any:
+    task = stage.task
+    for protocol in get_args(Protocol):
+        agent = Reference(task.reference, task.hidden.facts)
+        played, result = await _played(stage, agent, protocol)
+        if isinstance(result, Unscored):
+            yield f"protocol {protocol}: {result.blame}: {result.reason}: {result.detail}"
+        elif result.reward != 1.0:
+            broken = [v.id for v in result.forbidden if v.holds]
+            missed = [v.id for v in (*result.subgoals, *result.interactions) if not v.holds]
+            yield f"protocol {protocol}: scores {result.reward:.3f} (broken: {broken}, missed: {missed})"
+        failed = [e.response for e in played.episode.events if isinstance(e, ToolEvent) and not e.ok]
+        if failed:
+            yield f"protocol {protocol}: a call fails: {failed[0][:200]}"
+
+
+async def _nothing(stage: Stage) -> Any:
+    _, result = await _played(stage, Says("scripted:nothing", "Goodbye."))
+    if isinstance(result, Unscored):
+        yield f"{result.blame}: {result.reason}: {result.detail}"
+        return
+    for verdict in (*result.subgoals, *result.interactions):
+        if verdict.holds:
+            yield f"{verdict.id} holds although nothing was done"
+    if result.reward:
+        yield f"scores {result.reward}"
+
+
+async def _traps(stage: Stage) -> Any:
+    for criterion in stage.task.rubric.forbidden:
+        if not criterion.trap:
+            yield f"{criterion.id} has no trap"
+            continue
+        # Under `tools` no user stands between the calls; the last word ends the episode.
+        played, result = await _played(stage, Reference(criterion.trap, stage.task.hidden.facts), "tools")
+        failed = [e.response for e in played.episode.events if isinstance(e, ToolEvent) and not e.ok]
+        if failed:
+            yield f"{criterion.id}: the forbidden call fails in the world: {failed[0][:200]}"
+        elif isinstance(result, Unscored):
+            yield f"{criterion.id}: {result.blame}: {result.reason}: {result.detail}"
+        elif result.reward or not any(v.id == criterion.id and v.holds for v in result.forbidden):
+            yield f"{criterion.id}: its trap is not seen as a violation"
+
+
+def _order(stage: Stage) -> Iterator[str]:
+    """Each tool gives equal bytes when rows without ORDER BY come in reverse."""
+    lists = [stage.task.reference, *(criterion.trap for criterion in stage.task.rubric.forbidden)]
+    for steps in lists:
+        answers = [_responses(stage, steps, reverse=reverse) for reverse in (False, True)]
+        for tool, one, two in zip((s.call for s in steps if isinstance(s, CallStep)), *answers, strict=True):
+            if one != two:
+                yield f"{tool} answers in an order that its SQL does not fix"
+
+
+def _responses(stage: Stage, steps: Sequence[ReferenceStep], *, reverse: bool) -> list[str]:
+    from synthagent.simulation.scripted_agents import resolve
+
+    facts = {fact.id: fact.value for fact in stage.task.hidden.facts}
+    results: dict[int, Any] = {}
+    answers = []
+    with stage.blueprint.open(reverse=reverse) as world:
+        for number, step in enumerate(steps):
+            if isinstance(step, CallStep):
+                result = world.call(step.call, orjson.dumps(resolve(step.args, facts, results)).decode())
+                results[number] = result.value
+                answers.append(result.response)
+    return answers
+
+
+def _given_away(stage: Stage) -> Iterator[str]:
+    """A fact must not follow from what anybody may look up: where a result shows it, it shows others beside it."""
+    task = stage.task
+    open_tools = [t.name for t in task.brief.tools if t.effect == "read" and not t.function.parameters.get("required")]
+    shown: list[tuple[int, Any]] = []
+    with stage.blueprint.open() as world:
+        shown += [(-1, world.call(tool, "{}").value) for tool in open_tools if tool in task.world.programs]
+    facts = {fact.id: fact.value for fact in task.hidden.facts}
+    results: dict[int, Any] = {}
+    from synthagent.simulation.scripted_agents import resolve
+
+    asked_at = {step.ask: number for number, step in enumerate(task.reference) if isinstance(step, AskStep)}
+    with stage.blueprint.open() as world:
+        for number, step in enumerate(task.reference):
+            if isinstance(step, CallStep):
+                results[number] = world.call(step.call, orjson.dumps(resolve(step.args, facts, results)).decode()).value
+                shown.append((number, results[number]))
+    for fact in task.hidden.facts:
+        for number, value in shown:
+            if number < asked_at.get(fact.id, 0) and _tells(value, fact):
+                yield f"fact '{fact.id}' can be looked up: no need to ask"
+                break
+
+
+def _tells(value: Any, fact: Fact) -> bool:
+    rows = value if isinstance(value, list) else [value]
+    for column in {key for row in rows if isinstance(row, dict) for key in row}:
+        values = {repr(row.get(column)) for row in rows if isinstance(row, dict)}
+        if values == {repr(fact.value)} and kind_of(fact.value) != "number":
+            return True
+    return False
+
+
+async def _necessity(stage: Stage, used: set[str]) -> Any:
+    """Each hidden fact matters: without asking for it, and with another value, the reference is worth less."""
+    task = stage.task
+    asked = {step.ask for step in task.reference if isinstance(step, AskStep)}
+    for fact in task.hidden.facts:
+        if fact.id not in asked:
+            if fact.id not in used:
+                yield f"no reference of the family needs fact '{fact.id}'"
+            continue
+        steps = tuple(step for step in task.reference if not (isinstance(step, AskStep) and step.ask == fact.id))
+        agent = _Guessing(_shifted(steps, task.reference), task.hidden.facts, fact)
+        try:
+            _, result = await _played(stage, agent)
+        except EpisodeFailure:  # pragma: no cover - play never raises these
+            continue
+        if isinstance(result, Scored) and result.n == 1.0 and result.gate == 1:
+            yield f"fact '{fact.id}' is not needed: a guess does as well"
+
+
+class _Guessing(Reference):
+    """The reference that never asks for one fact and takes another value for it."""
+
+    def __init__(self, steps: tuple[ReferenceStep, ...], facts: Sequence[Fact], fact: Fact):
+        others = tuple(f.model_copy(update={"value": other_value(f.value)}) if f.id == fact.id else f for f in facts)
+        super().__init__(steps, others)
+        self._asked.add(fact.id)
+
+
+def other_value(value: Any) -> Any:
+    """A value of the same kind that is not this one."""
+    match kind_of(value):
+        case "truth":
+            return not value
+        case "number":
+            return value + 1 if not isinstance(value, str) else str(float(value) + 1)
+        case "date":
+            return (date.fromisoformat(value) + timedelta(days=1)).isoformat()
+        case "time":
+            return f"{(int(value[:2]) + 1) % 24:02d}:{value[3:]}"
+        case _:
+            return f"Not {value}"
+
+
+def _shifted(steps: Sequence[ReferenceStep], original: Sequence[ReferenceStep]) -> tuple[ReferenceStep, ...]:
+    """Steps with one left out, `$from` numbers moved along."""
+    kept = [number for number, step in enumerate(original) if any(step is one for one in steps)]
+    moved = {old: new for new, old in enumerate(kept)}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            found = {key: walk(item) for key, item in value.items()}
+            if "$from" in found:
+                number, dot, path = str(found["$from"]).partition(".")
+                found["$from"] = f"{moved[int(number)]}{dot}{path}"
+            return found
+        return [walk(item) for item in value] if isinstance(value, list) else value
+
+    return tuple(step.model_copy(update={"args": walk(step.args)}) if isinstance(step, CallStep) else step for step in steps)
