@@ -49,7 +49,7 @@ class SaidSpec(Record):
     value: Any = None
     """The value itself; or give `tool` and `path`."""
     tool: str | None = None
-    """Take the value from the latest successful result of this tool before the message."""
+    """Take the value from a successful result of this tool before the message."""
     path: str = ""
     """Dotted path into that result."""
 

@@ -265,7 +265,6 @@ def _candidates(spec: SaidSpec, evidence: Evidence, index: int) -> Iterator[tupl
             value = _dig(evidence.result(i), spec.path)
             if isinstance(value, str | int | float) and (spec.value is None or _equal(value, spec.value)):
                 yield value, spec.path.endswith("_cents") and isinstance(value, int)
-            return
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -73,7 +73,7 @@ STOP = frozenset(
     share ask get got help thank thanks okay ok sure great sorry s re ve ll d m t don name's exactly exact precis kind kindly mind could
     go look make tak see one hello hi sir madam dear now still before after able order speak than too very much well such
     put set use say mean hav think want wish prefer lik favour desir desire would rather requir enter stat state suppl indicate indic
-    advis advise continu continue proceed process assist request find fetch check start begin happy glad good day right correct thing
+    advis advise continu continue proceed process assist request find fetch check start begin happy glad good right correct thing
     detail information info follow possibl only each every all both own wonder care else something anything regard""".split()
 )
 
@@ -96,7 +96,7 @@ SYNONYMS: dict[str, str] = {
     "mobil": "phone", "telephon": "phone", "cell": "phone", "mail": "email",
     "sum": "amount", "cost": "price", "weekday": "day", "calendar": "date", "clock": "time", "oclock": "time",
     "addr": "address", "locat": "place", "identifi": "id", "identif": "id", "identification": "id", "identity": "id",
-    "colour": "color", "cellphon": "phone", "motive": "reason", "why": "reason", "caus": "reason", "length": "long", "durat": "long",
+    "colour": "color", "cellphon": "phone", "motive": "reason", "why": "reason", "caus": "reason", "length": "long", "durat": "long", "larg": "size", "big": "size",
     "reference": "referenc", "ref": "referenc", "no": "number", "num": "number", "quantity": "many", "quantiti": "many",
 }  # fmt: skip
 """Stem -> stem: words that ask for the same."""

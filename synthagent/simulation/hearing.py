@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from synthagent.schema.tasks import Fact, Hidden
 from synthagent.simulation.cues import (
@@ -63,6 +63,8 @@ class _Phrase:
     stems: tuple[str, ...]
     weights: tuple[float, ...]
     total: float
+    head: str | None
+    """The noun that may stand for the whole; only a topic has one."""
 
 
 class Listener:
@@ -72,13 +74,13 @@ class Listener:
         self._facts = hidden.facts
         kinds = Counter(kind_of(fact.value) for fact in hidden.facts)
         words = {fact.id: [*_ways(fact, alone=kinds[kind_of(fact.value)] == 1)] for fact in hidden.facts}
-        shared: Counter[str] = Counter()
-        for ways in words.values():
-            shared.update({stem for way in ways for stem in way})
+        shared = Counter(stem for ways in words.values() for stem in {stem for way in ways for stem in way})
         self._phrases = {
-            fact_id: tuple({_phrase(way, shared): None for way in ways if way}) for fact_id, ways in words.items()
+            fact.id: tuple({_phrase(way, shared, _head(fact.topic)): None for way in words[fact.id] if way})
+            for fact in hidden.facts
         }
         wanted = " ".join((hidden.goal, *(request.text for request in hidden.requests)))
+        self._wanted = reading(wanted)
         self._vocabulary = set(_content(wanted)) | set(shared)
         for fact in hidden.facts:
             self._vocabulary |= set(_content(str(fact.value)))
@@ -125,7 +127,7 @@ class Listener:
         """Facts asked for in one sentence and where; the strongest phrase takes its words from the weaker ones."""
         if not stems:
             return []
-        strange = sum(1 for stem in set(stems) if stem not in self._vocabulary and stem not in STOP)
+        strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in set(stems))
         candidates = []
         for fact_id, phrases in self._phrases.items():
             best = max(((_score(phrase, stems, strange), phrase) for phrase in phrases), key=lambda pair: pair[0])
@@ -144,7 +146,9 @@ class Listener:
 
     def _wrong(self, text: str, named: tuple[str, ...]) -> tuple[str, ...]:
         """Facts that the message gives another value of the same kind, and nowhere the right one."""
-        read = reading(text)
+        read, own = reading(text), self._wanted
+        dates = read.dates - own.dates
+        others = {"date": dates, "datetime": dates, "time": read.times - own.times, "number": read.numbers - own.numbers}
         kinds = {kind_of(fact.value) for fact in self._facts if fact.id in named}
         quoted = {plain(match) for match in re.findall(r"[\"']([^\"']{3,60})[\"'](?!\w)", text)}
         quoted -= {plain(str(fact.value)) for fact in self._facts}
@@ -153,7 +157,7 @@ class Listener:
             kind = kind_of(fact.value)
             if fact.id in named or kind in kinds:
                 continue
-            other = {"date": read.dates, "time": read.times, "number": read.numbers, "datetime": read.dates}.get(kind)
+            other: set[Any] | None = others.get(kind)
             if other is None and kind == "text" and quoted and len(plain(str(fact.value)).split()) > 1:
                 stems = _stems(text)
                 other = quoted if any(_score(p, stems, 0) >= _ENOUGH for p in self._phrases[fact.id]) else None
@@ -217,9 +221,16 @@ def _ways(fact: Fact, *, alone: bool) -> Iterable[tuple[str, ...]]:
             yield tuple(_stems(phrase))
 
 
-def _phrase(stems: tuple[str, ...], shared: Counter[str]) -> _Phrase:
+def _phrase(stems: tuple[str, ...], shared: Counter[str], head: tuple[tuple[str, ...], str]) -> _Phrase:
     weights = tuple(WEAK.get(stem, 1.0 if shared[stem] < 2 else 0.6) for stem in stems)
-    return _Phrase(stems, weights, sum(weights))
+    return _Phrase(stems, weights, sum(weights), head[1] if stems == head[0] and head[1] not in WEAK else None)
+
+
+def _head(topic: str) -> tuple[tuple[str, ...], str]:
+    """A topic's stems and its head noun: the last word, or the one before "of", "for" and the like."""
+    stems = tuple(stem for stem in _stems(topic) if stem not in STOP)
+    front = [stem for stem in _stems(re.split(r"\b(?:of|for|to|on|at|in|from)\b", topic)[0]) if stem not in STOP]
+    return stems, (front or list(stems) or [""])[-1]
 
 
 def _score(phrase: _Phrase, stems: list[str], strange: int) -> float:
@@ -232,7 +243,7 @@ def _score(phrase: _Phrase, stems: list[str], strange: int) -> float:
         if strong:
             return max(hit, 0.75) + 0.05 * len(phrase.stems)
         return 0.76 if strange == 0 or len(phrase.stems) > 1 and strange < 2 else 0.0
-    if phrase.stems[-1] in stems and phrase.stems[-1] not in WEAK:
+    if phrase.head in stems:
         return (0.9 if strange < 2 else 0.75) * (0.8 + 0.2 * hit / phrase.total) + 0.1
     return 0.0
 

@@ -29,8 +29,9 @@ _TWENTY = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty"
 ).split()
-_WORDS = {word: number for number, word in enumerate(_TWENTY)} | {
-    "once": 1, "twice": 2, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "dozen": 12,
+# Not "one": in "one of my books" it is no number.
+_WORDS = {word: number for number, word in enumerate(_TWENTY) if word != "one"} | {
+    "twice": 2, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "dozen": 12,
 }  # fmt: skip
 _WORD = re.compile(r"\b(" + "|".join(_WORDS) + r")\b", re.I)
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": " - ", "\u00a0": " ", "\u202f": " "})

@@ -77,8 +77,23 @@ class Design:
 
     @property
     def identify(self) -> Identify | None:
-        needed = any(self.domain.goals[name].identified for name in self.goals)
-        return self.domain.identify[self.way] if needed else None
+        """How the user is identified, if any goal has to know."""
+        steps = [step for name in self.goals for step in self.steps_of(name, None)]
+        return self.domain.identify[self.way] if knows_user(steps) else None
+
+    def steps_of(self, name: str, flip: Flip | None) -> Sequence[Mapping[str, Any]]:
+        """A goal's steps as far as a good agent gets."""
+        goal = self.domain.goals[name]
+        if flip and flip.goal == name:
+            return steps_until(goal, flip.restriction)
+        if self.missing and name == self.goals[-1]:
+            return steps_without(goal, self.missing)
+        return goal.plan
+
+
+def knows_user(steps: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these steps work with what identification gives."""
+    return any("$me." in repr(step.get("args")) for step in steps)
 
 
 def family(design: Design, name: str, seed: str) -> list[Task]:
@@ -142,7 +157,7 @@ class _Draft:
         ran = run(self.blueprint, plan.steps, self._values())
         plan = replace(plan, steps=self._with_results(plan, ran, ends))
         rubric = Rubric(
-            forbidden=self._forbidden(), subgoals=self._subgoals(plan, ran), interactions=self._interactions(plan)
+            forbidden=self._forbidden(), subgoals=self._subgoals(plan, ran), interactions=self._interactions(plan, ran)
         )
         hidden = self._hidden(plan)
         brief = self._brief()
@@ -206,6 +221,7 @@ class _Draft:
         if self.flip is None:
             return set()
         steps = [step for name in self.design.goals for step in self.domain.goals[name].plan]
+        steps += self.design.identify.plan if self.design.identify else ()
         return {step["ask"] for step in steps if "ask" in step} - self.design.inlined
 
     def _escapes(self) -> tuple[str, ...]:
@@ -238,11 +254,12 @@ class _Draft:
         )
 
     def _rules(self) -> list[str]:
-        return [self.domain.goals[goal].restrictions[key].rule for goal, key in self.design.restrictions]
+        found = [self.domain.goals[goal].restrictions[key] for goal, key in self.design.restrictions]
+        return [restriction.rule for restriction in found if restriction.tool in self.tool_names]
 
     def _confirm_rules(self) -> list[str]:
         confirms = [self.domain.goals[name].confirm for name in self.design.goals if name in self.design.confirm]
-        return [confirm.rule for confirm in confirms if confirm]
+        return [confirm.rule for confirm in confirms if confirm and confirm.tool in self.tool_names]
 
     # ---- what a good agent does
 
@@ -250,30 +267,27 @@ class _Draft:
         """The steps, and (goal, closing words) in order; the words may still hold results."""
         design = self.design
         plan = Plan(self.domain, self._values(), design.inlined, self.random)
-        if design.identify:
+        steps = {name: design.steps_of(name, self.flip) for name in design.goals}
+        if design.identify and knows_user([step for own in steps.values() for step in own]):
             plan.identify(design.identify)
         closings: list[tuple[str, str]] = []
         for number, name in enumerate(design.goals):
             if design.revealed and number:
                 plan.say("")  # filled in by `_with_results`
             goal = self.domain.goals[name]
-            for step in self._steps_of(name, goal):
+            for step in steps[name]:
                 if "confirm" not in step or name in design.confirm:
                     plan.add(step, self.names[name], name)
             closings.append((name, self._closing(name, goal)))
         if design.missing and design.transfer:
+            closings.pop()  # the transfer says it
+            if closings and not design.revealed:
+                plan.say("")
             summary = f"The user wants to {self._ask_phrase(design.goals[-1])}, but there is no tool for it."
             plan.steps.append(CallStep(call=TRANSFER, args={"summary": summary}))
         else:
             plan.say("")
         return plan, closings
-
-    def _steps_of(self, name: str, goal: Goal) -> Sequence[Mapping[str, Any]]:
-        if self.flip and self.flip.goal == name:
-            return steps_until(goal, self.flip.restriction)
-        if self.design.missing and name == self.design.goals[-1]:
-            return steps_without(goal, self.design.missing)
-        return goal.plan
 
     def _closing(self, name: str, goal: Goal) -> str:
         if self.flip and self.flip.goal == name:
@@ -333,7 +347,7 @@ class _Draft:
         spec = self.domain.goals[goal]
         facts = {fact: fill(use.value, names) for fact, use in spec.uses().items()}
         plan = Plan(self.domain, facts, frozenset(), Random(0))
-        if self.design.identify:
+        if self.design.identify and knows_user(spec.plan):
             facts |= {f: fill(v, {"me": names["me"]}) for f, v in self.design.identify.facts.items()}
             plan.identify(self.design.identify)
         for step in spec.plan:
@@ -417,14 +431,17 @@ class _Draft:
         assert isinstance(call, CallStep)
         return outcomes.looked_up(call.call, ran.arguments[step])
 
-    def _interactions(self, plan: Plan) -> tuple[Criterion, ...]:
+    def _interactions(self, plan: Plan, ran: Run) -> tuple[Criterion, ...]:
         found: list[tuple[str, Check]] = [
             (f"Asked for the {self.facts[fact].topic}", Asked(asked=fact)) for fact in plan.asked
         ]
         found += [("Got the user's yes before acting", self._confirmed(goal)) for goal, _ in plan.confirmed]
         if self.design.revealed:
-            count = len(self.design.goals)
-            found += [(f"Came to the user's request {n}", Asked(asked=f"request_{n}")) for n in range(2, count + 1)]
+            for number, name in enumerate(self.design.goals[:-1], start=2):
+                steps = [step for alias, step in plan.aliases.items() if alias.startswith(f"{name}.")]
+                done = self._looked(steps[-1], plan, ran)
+                reached = Before(before=(done, Asked(asked=f"request_{number}")))
+                found.append((f"Came to the user's request {number} after the one before", reached))
         return tuple(Criterion(id=f"i{n}", text=text, check=check) for n, (text, check) in enumerate(found, start=1))
 
     # ---- where it comes from

@@ -104,26 +104,32 @@ class Plan:
         }
 
 
-def steps_until(goal: Goal, stop: str | None) -> list[Mapping[str, Any]]:
-    """A goal's steps up to the point where the restriction `stop` is known; all of them when it is None."""
+def steps_until(goal: Goal, restriction: str) -> list[Mapping[str, Any]]:
+    """A goal's steps up to the point where the restriction is known, without questions that no longer matter."""
     found: list[Mapping[str, Any]] = []
     for step in goal.plan:
-        if step.get("decide") == stop and stop is not None:
-            return found
+        if step.get("decide") == restriction:
+            break
         found.append(step)
-    return found
+    return _without_idle(found, set(goal.restrictions[restriction].decided_by))
 
 
 def steps_without(goal: Goal, tool: str) -> list[Mapping[str, Any]]:
-    """A goal's steps before the first call of a tool that is missing, without what only that call needs."""
+    """A goal's steps before the first call of a tool that is missing, without questions that only that call needs."""
     found: list[Mapping[str, Any]] = []
     for step in goal.plan:
         if step.get("call") == tool:
             break
         found.append(step)
-    used = repr([step.get("args") for step in found])
+    return _without_idle(found, set())
+
+
+def _without_idle(steps: list[Mapping[str, Any]], kept: set[str]) -> list[Mapping[str, Any]]:
+    used = repr([step.get("args") for step in steps])
     return [
-        step for step in found if "confirm" not in step and not ("ask" in step and f"$fact.{step['ask']}" not in used)
+        step
+        for step in steps
+        if "confirm" not in step and not ("ask" in step and step["ask"] not in kept and f"$fact.{step['ask']}" not in used)
     ]
 
 

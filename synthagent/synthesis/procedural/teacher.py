@@ -107,7 +107,7 @@ def draw(
         now=datetime(2031, 1, 6, 8) + timedelta(days=random.randrange(300), minutes=15 * random.randrange(36)),
         goals=ordered,
         way=way,
-        inlined=_inlined(domain, ordered, random, drawn["facts"], flip, way),
+        inlined=_inlined(domain, ordered, random, drawn["facts"], last if flip or missing else "", way),
         restrictions=_restrictions(domain, ordered, random, drawn["traps"], flip),
         distractors=drawn["distractors"],
         flip=flip,
@@ -189,14 +189,14 @@ def _way(domain: Domain, random: Random, depth: int) -> str:
 
 
 def _inlined(
-    domain: Domain, goals: Sequence[str], random: Random, most: int, flip: Flip | None, way: str
+    domain: Domain, goals: Sequence[str], random: Random, most: int, kept: str, way: str
 ) -> frozenset[str]:
-    """Facts given in the instruction, so that at most `most` stay hidden; never one that a twin differs in."""
+    """Facts given in the instruction, so that at most `most` stay hidden; none of the goal `kept`, where it matters."""
     hidden = [fact for name in goals for fact in domain.goals[name].facts]
     if any(domain.goals[name].identified for name in goals):
         hidden += domain.identify[way].facts
     options = [
-        fact for name in goals for fact, use in domain.goals[name].uses().items() if use.inline and not (flip and flip.goal == name)
+        fact for name in goals for fact, use in domain.goals[name].uses().items() if use.inline and name != kept
     ]
     random.shuffle(options)
     return frozenset(options[: max(0, len(set(hidden)) - max(most, 1))])
