@@ -15,7 +15,18 @@ from synthagent.llm.model import ContextOverflow
 from synthagent.schema.episodes import AgentEvent, Episode, Event, Failure, FormEvent, Limits, Stop, ToolEvent, UserEvent
 from synthagent.schema.messages import AssistantTurn, Message, Protocol, ToolCall, Usage
 from synthagent.schema.tasks import Task
-from synthagent.simulation.agent import Agent, Answers, Calls, Malformed, Says, View, asks_user, opening, read_turn
+from synthagent.simulation.agent import (
+    Agent,
+    Answers,
+    Calls,
+    Malformed,
+    Says,
+    ToolForm,
+    View,
+    asks_user,
+    opening,
+    read_turn,
+)
 from synthagent.simulation.arguments import BadArguments, parse
 from synthagent.simulation.hearing import Listener
 from synthagent.simulation.users import FactsUser, User, UserReply
@@ -45,6 +56,8 @@ class Cast:
     agent: Agent
     user: User
     protocol: Protocol = "text"
+    form: ToolForm = "native"
+    """How the agent's model is told of tools."""
 
 
 class ReplayMismatch(EpisodeFailure):
@@ -119,7 +132,7 @@ class _Run:
 
     async def to_the_end(self) -> Stop:
         task, cast = self.stage.task, self.cast
-        self.messages = opening(task.brief, cast.protocol, task.world.now)
+        self.messages = opening(task.brief, cast.protocol, task.world.now, cast.form)
         view = View(task.brief, cast.protocol, self.messages)
         while True:
             before = self.clock()

@@ -1,0 +1,122 @@
+"""Roles on the command line: `scripted:NAME`, `openai:MODEL@URL`, `gguf:PATH`, `local:NAME`, or a plugin's scheme."""
+
+import os
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from synthagent import plugins
+from synthagent.config import Settings
+from synthagent.errors import InputError
+from synthagent.llm.model import ChatModel
+from synthagent.rollouts.group import Casting
+from synthagent.schema.messages import Protocol
+from synthagent.simulation.agent import ToolForm
+from synthagent.simulation.episode import Cast, Stage, facts_user
+from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
+from synthagent.simulation.scripted_agents import AGENTS, scripted
+
+SCHEMES = ("scripted", "openai", "gguf", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role as it was written."""
+
+    scheme: str
+    argument: str
+
+    @property
+    def name(self) -> str:
+        """How it is called in records: a file by its name, an endpoint without anything secret."""
+        return f"{self.scheme}:{Path(self.argument).name if self.scheme == 'gguf' else self.argument}"
+
+
+def role(text: str) -> Role:
+    """Reads a role. Raises `InputError` with the forms there are."""
+    scheme, colon, argument = text.partition(":")
+    if not colon or not argument:
+        forms = "scripted:NAME, openai:MODEL@URL, gguf:PATH, local:NAME"
+        raise InputError(f"--agent: '{text}' is not a role", way_out=f"forms: {forms}")
+    if scheme == "scripted" and argument not in AGENTS:
+        raise InputError(f"--agent: no scripted agent '{argument}'", way_out=f"known: {', '.join(AGENTS)}")
+    if scheme not in SCHEMES and scheme not in plugins.names("synthagent.models"):
+        known = ", ".join((*SCHEMES, *plugins.names("synthagent.models")))
+        raise InputError(f"--agent: unknown scheme '{scheme}'", way_out=f"known: {known}")
+    if scheme == "openai" and "@" not in argument:
+        raise InputError(f"--agent: '{text}' lacks the endpoint", way_out="write openai:MODEL@http://host:port/v1")
+    return Role(scheme, argument)
+
+
+@asynccontextmanager
+async def casting(
+    who: Role, protocol: Protocol, settings: Settings, seed: int, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[Casting]:
+    """Opens what the role needs (a connection pool, an embedded server) for as long as the casting is used."""
+    if who.scheme == "scripted":
+        yield lambda stage, _: Cast(scripted(who.argument, stage), facts_user(stage), protocol)
+        return
+    async with _model(who, settings, environ) as (model, form):
+        sampling = Sampling(settings.temperature, settings.max_tokens)
+
+        def cast(stage: Stage, sample: int) -> Cast:
+            own = sampling_seed(seed, stage.task.id, sample)
+            return Cast(ModelAgent(model, who.name, form, sampling, own), facts_user(stage), protocol, form)
+
+        yield cast
+
+
+@asynccontextmanager
+async def _model(
+    who: Role, settings: Settings, environ: Mapping[str, str]
+) -> AsyncIterator[tuple[ChatModel, ToolForm]]:
+    if who.scheme == "openai":
+        name, _, url = who.argument.partition("@")
+        model = remote(name, url, settings, environ)
+        try:
+            yield model, "native"
+        finally:
+            await model.aclose()
+        return
+    if who.scheme in ("gguf", "local"):
+        from synthagent.llm.embedded import embedded
+        from synthagent.llm.local_models import cache_dir, find, named
+
+        form: ToolForm = "native"
+        context = 8192
+        path = Path(who.argument)
+        if who.scheme == "local":
+            known = named(who.argument)
+            form, context = known.tools, known.context
+            found = find(who.argument, cache_dir(environ))
+            if found is None:
+                raise InputError(f"{who.argument} is not here yet", way_out=f"synthagent models fetch {who.argument}")
+            path = found
+        parallel = min(settings.in_flight, 4)
+        async with embedded(path, threads=settings.threads, parallel=parallel, context=context) as url:
+            model = remote("local", url, settings, {})
+            try:
+                yield model, form
+            finally:
+                await model.aclose()
+        return
+    made: ChatModel = plugins.load("synthagent.models", who.scheme)(who.argument, settings)
+    try:
+        yield made, "native"
+    finally:
+        await made.aclose()
+
+
+def remote(name: str, url: str, settings: Settings, environ: Mapping[str, str]) -> ChatModel:
+    """An OpenAI-compatible endpoint, paced and retried. The limiter sees every 429, and a waiting retry holds no place."""
+    from synthagent.llm.openai import OpenAIChat
+    from synthagent.llm.pacing import Limiter, paced
+    from synthagent.llm.retrying import Backoff, retried
+
+    chat = OpenAIChat(name, url, environ.get(settings.key_env), timeout=settings.request_timeout)
+    limiter = Limiter(start=min(settings.in_flight, 1024), most=max(settings.in_flight, 1))
+    return retried(paced(chat, limiter), Backoff(), rng=random.Random(), sleep=anyio.sleep)

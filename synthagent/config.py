@@ -1,0 +1,57 @@
+"""Settings: read once, at the top, from `synthagent.toml` and the command line; the resolved copy goes into the run."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from synthagent.errors import InputError
+from synthagent.schema.episodes import Limits
+from synthagent.schema.record import Record
+
+FILE = "synthagent.toml"
+
+
+class Settings(Record):
+    """Everything that may be set in `synthagent.toml`; options on the command line win."""
+
+    key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the endpoint's key."""
+    in_flight: int = Field(default=8, ge=1, le=10_000)
+    """Episodes under way at once."""
+    temperature: float = Field(default=0.7, ge=0)
+    """Sampling temperature of a model that plays the agent."""
+    max_tokens: int = Field(default=1024, ge=1)
+    """Longest turn of the agent, in tokens."""
+    request_timeout: float = Field(default=300.0, gt=0)
+    """Seconds that one model call may take."""
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of an embedded model; unset: one a core."""
+    limits: Limits = Limits()
+    """When an episode is cut: `turns`, `tokens`, `malformed`, `seconds`."""
+
+
+def settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
+    """The settings of `path` (default: `synthagent.toml` here, if there is one), overridden by options that are not None.
+
+    Raises `InputError` naming file and field.
+    """
+    file = path or Path(FILE)
+    data: dict[str, Any] = {}
+    if path is not None or file.exists():
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"cannot be read: {error}", where=str(file)) from error
+    limits = {name: value for name in Limits.model_fields if (value := options.get(name)) is not None}
+    merged = {**data, **{name: v for name in Settings.model_fields if (v := options.get(name)) is not None}}
+    if limits:
+        merged["limits"] = {**data.get("limits", {}), **limits}
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{field}: {first['msg']}", where=str(file) if field.split(".")[0] in data else None) from error

@@ -1,0 +1,110 @@
+"""What a run came to, agent by agent."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from synthagent.evaluation.metrics import Interval, clustered, paired
+from synthagent.schema.record import Record
+from synthagent.storage.tables import EpisodeRow
+
+
+class AgentLine(Record):
+    """One agent's line in a report. Means are over scored episodes; None where there is nothing to average."""
+
+    agent: str
+    episodes: int
+    reward_mean: float | None
+    reward_low: float | None
+    """95 % interval, clustered by family; None when there are fewer than two families."""
+    reward_high: float | None
+    gate_violations: int
+    """Episodes in which a forbidden behaviour happened."""
+    subgoals_mean: float | None
+    interactions_mean: float | None
+    unscored: int
+    """Episodes without a reward: not zeros, not in any mean."""
+    blame: dict[str, int]
+    """Who caused the zeros and the unscored."""
+    tokens: int
+    """Read and written by the agent's model."""
+    seconds: float
+    """Summed over episodes."""
+
+
+class Comparison(Record):
+    """One agent (or two) on the tasks that two runs share."""
+
+    agent: str
+    tasks: int
+    families: int
+    difference: float | None
+    """Mean reward of this run less the other's, per task."""
+    low: float | None
+    high: float | None
+
+
+def lines(rows: Iterable[EpisodeRow]) -> list[AgentLine]:
+    """One line an agent, in the order in which agents first appear."""
+    groups: dict[str, list[EpisodeRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.agent].append(row)
+    return [_line(agent, group) for agent, group in groups.items()]
+
+
+def _line(agent: str, rows: list[EpisodeRow]) -> AgentLine:
+    scored = [row for row in rows if row.reward is not None]
+    interval = clustered([(row.family or row.task_id, row.reward) for row in scored if row.reward is not None])
+    blame = Counter(str(found) for row in rows if (found := row.unscored_blame or row.blame))
+    return AgentLine(
+        agent=agent,
+        episodes=len(rows),
+        reward_mean=interval.mean if interval else None,
+        reward_low=_finite(interval.low) if interval else None,
+        reward_high=_finite(interval.high) if interval else None,
+        gate_violations=sum(row.gate == 0 for row in scored),
+        subgoals_mean=_mean([row.n for row in scored if row.n is not None]),
+        interactions_mean=_mean([row.i for row in scored if row.i is not None]),
+        unscored=len(rows) - len(scored),
+        blame=dict(sorted(blame.items())),
+        tokens=sum(row.prompt_tokens + row.completion_tokens for row in rows),
+        seconds=round(sum(row.seconds for row in rows), 3),
+    )
+
+
+def compare(run: Iterable[EpisodeRow], other: Iterable[EpisodeRow]) -> list[Comparison]:
+    """Per agent of `run`, against the same agent of `other`, or against its only one. Paired by task."""
+    mine, theirs = _triples(run), _triples(other)
+    found = []
+    for agent, triples in mine.items():
+        match = theirs.get(agent) or (next(iter(theirs.values())) if len(theirs) == 1 else None)
+        if match is None:
+            continue
+        interval: Interval | None = paired(match, triples)
+        found.append(
+            Comparison(
+                agent=agent,
+                tasks=interval.n if interval else 0,
+                families=interval.clusters if interval else 0,
+                difference=interval.mean if interval else None,
+                low=_finite(interval.low) if interval else None,
+                high=_finite(interval.high) if interval else None,
+            )
+        )
+    return found
+
+
+def _triples(rows: Iterable[EpisodeRow]) -> dict[str, list[tuple[str, str, float]]]:
+    found: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
+    for row in rows:
+        if row.reward is not None:
+            found[row.agent].append((row.family or row.task_id, row.task_id, row.reward))
+    return found
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,88 @@
+"""One task, n scored episodes."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from synthagent.errors import Blame, TaskFault
+from synthagent.schema.episodes import Episode, Failure, Limits, Stop
+from synthagent.schema.scores import Score, Scored
+from synthagent.schema.tasks import Task
+from synthagent.scoring.scorer import score
+from synthagent.simulation.episode import Cast, Stage, play, prepare
+
+Casting = Callable[[Stage, int], Cast]
+"""(stage, sample) -> who plays this episode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One episode and what it is worth."""
+
+    episode: Episode
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All tries at one task by one agent."""
+
+    task: Task
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """Rewards of the scored episodes: those without a score are not zero, they are not there."""
+        return tuple(outcome.score.reward for outcome in self.outcomes if isinstance(outcome.score, Scored))
+
+
+async def roll(stage: Stage, casting: Casting, limits: Limits, sample: int, seed: int) -> Outcome:
+    """Plays and scores one episode. A bug of ours becomes a failed episode (infrastructure), never a reward."""
+    cast = casting(stage, sample)
+    try:
+        played = await play(stage, cast, limits, sample=sample, seed=seed)
+        return Outcome(played.episode, score(stage, played.episode, played.final))
+    except Exception as error:
+        detail = "".join(traceback.format_exception(error))[-2000:]
+        failure = Failure(blame=Blame.INFRASTRUCTURE, reason="bug", detail=detail)
+        return failed(stage.task, cast.agent.name, cast, sample, seed, failure, stage)
+
+
+def failed(
+    task: Task, agent: str, cast: Cast | None, sample: int, seed: int, failure: Failure, stage: Stage | None
+) -> Outcome:
+    """An episode that could not be played at all."""
+    from synthagent.schema.scores import Unscored
+
+    episode = Episode(
+        task_id=task.id,
+        sample=sample,
+        agent=agent,
+        user=cast.user.name if cast else "facts",
+        protocol=cast.protocol if cast else "text",
+        seed=seed,
+        stop=Stop.FAILED,
+        failure=failure,
+        digest=stage.blueprint.digest if stage else "",
+    )
+    score_ = Unscored(
+        task_id=task.id,
+        sample=sample,
+        rubric_id=task.rubric.rubric_id,
+        blame=failure.blame,
+        reason=failure.reason,
+        detail=failure.detail,
+    )
+    return Outcome(episode, score_)
+
+
+async def roll_group(task: Task, casting: Casting, limits: Limits, n: int, seed: int) -> Group:
+    """n episodes of one task, one after another. Raises `TaskFault` for a task that does not compile."""
+    stage = prepare(task)
+    return Group(task, tuple([await roll(stage, casting, limits, sample, seed) for sample in range(n)]))
+
+
+def broken_task(task: Task, agent: str, sample: int, seed: int, fault: TaskFault) -> Outcome:
+    """The outcome of a task that does not compile: blame task."""
+    failure = Failure(blame=Blame.TASK, reason=fault.reason, detail=str(fault))
+    return failed(task, agent, None, sample, seed, failure, None)
