@@ -34,7 +34,7 @@ class Settings(Record):
 
 
 def settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
-    """The settings of `path` (default: `synthagent.toml` here, if there is one), overridden by options that are not None.
+    """The settings of `path` (default: `synthagent.toml` here, if any), overridden by options that are not None.
 
     Raises `InputError` naming file and field.
     """
@@ -54,4 +54,6 @@ def settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{field}: {first['msg']}", where=str(file) if field.split(".")[0] in data else None) from error
+        raise InputError(
+            f"{field}: {first['msg']}", where=str(file) if field.split(".")[0] in data else None
+        ) from error

@@ -112,7 +112,7 @@ async def _model(
 
 
 def remote(name: str, url: str, settings: Settings, environ: Mapping[str, str]) -> ChatModel:
-    """An OpenAI-compatible endpoint, paced and retried. The limiter sees every 429, and a waiting retry holds no place."""
+    """An OpenAI-compatible endpoint, paced and retried: the limiter sees every 429, a waiting retry holds no place."""
     from synthagent.llm.openai import OpenAIChat
     from synthagent.llm.pacing import Limiter, paced
     from synthagent.llm.retrying import Backoff, retried

@@ -6,6 +6,7 @@ import platform
 import sqlite3
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 import typer
@@ -26,9 +27,9 @@ def run_doctor(endpoint: str | None, key_env: str | None, json: bool) -> None:
     rows.append(_row("synthagent", True, lambda: __version__))
     rows.append(_row("sqlite", True, _sqlite))
     rows.append(_row("domains", True, _domains))
-    rows += [_row(f"extra {name}", False, lambda m=module: _module(m)) for name, module in EXTRAS.items()]
-    rows += [_row(f"model {name}", False, lambda n=name: _model(n)) for name in MODELS]
-    rows += [_row(f"plugins {group}", False, lambda g=group: ", ".join(plugins.names(g)) or "none") for group in plugins.GROUPS]
+    rows += [_row(f"extra {name}", False, partial(_module, module)) for name, module in EXTRAS.items()]
+    rows += [_row(f"model {name}", False, partial(_model, name)) for name in MODELS]
+    rows += [_row(f"plugins {group}", False, partial(_plugins, group)) for group in plugins.GROUPS]
     if endpoint:
         rows.append(_row(f"endpoint {endpoint}", True, lambda: _endpoint(endpoint, key_env)))
     if json:
@@ -48,7 +49,9 @@ def _row(what: str, necessary: bool, try_it: Callable[[], str]) -> dict[str, obj
 
 def _sqlite() -> str:
     if sqlite3.sqlite_version_info < (3, 37):
-        raise InputError(f"SQLite {sqlite3.sqlite_version} has no STRICT tables", way_out="a Python with SQLite 3.37 or newer")
+        raise InputError(
+            f"SQLite {sqlite3.sqlite_version} has no STRICT tables", way_out="a Python with SQLite 3.37 or newer"
+        )
     return sqlite3.sqlite_version
 
 
@@ -62,6 +65,10 @@ def _module(name: str) -> str:
     if importlib.util.find_spec(name) is None:
         raise InputError(f"{name} is not installed", way_out=f"{sys.executable} -m pip install 'synthagent[local]'")
     return f"{name} is installed"
+
+
+def _plugins(group: str) -> str:
+    return ", ".join(plugins.names(group)) or "none"
 
 
 def _model(name: str) -> str:

@@ -35,7 +35,9 @@ def synth(
     personas: Annotated[Path | None, typer.Option(help="JSONL with a `persona` key; else our own.")] = None,
     difficulty: Annotated[str, typer.Option(help="easy, medium, hard or mixed.")] = "mixed",
     domains: Annotated[str | None, typer.Option(help="Comma-separated domain names; default all.")] = None,
-    domain_file: Annotated[list[Path] | None, typer.Option(help="A domain of your own (YAML); may be repeated.")] = None,
+    domain_file: Annotated[
+        list[Path] | None, typer.Option(help="A domain of your own (YAML); may be repeated.")
+    ] = None,
     goals: Knob = None,
     depth: Knob = None,
     facts: Knob = None,
@@ -110,7 +112,9 @@ def rollout(
     turns: Annotated[int | None, typer.Option(help="Most turns an episode.", min=1)] = None,
     tokens: Annotated[int | None, typer.Option(help="Most response tokens an episode.", min=1)] = None,
     malformed: Annotated[int | None, typer.Option(help="Most malformed calls an episode.", min=1)] = None,
-    seconds: Annotated[float | None, typer.Option(help="Most seconds an episode; beyond it is unscored.", min=0)] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Most seconds an episode; beyond it is unscored.", min=0)
+    ] = None,
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of an embedded model.", min=1)] = None,

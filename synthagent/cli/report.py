@@ -44,7 +44,10 @@ def run_score(path: Path, json: bool) -> None:
     scored: list[Scored] = []
     with RunFolder.open(path, write=True) as folder:
         tasks = {task.id: task for task in folder.tasks()}
-        old = {(line.agent, line.score.task_id, line.score.sample, line.score.rubric_id): line.score for line in folder.scores()}
+        old = {
+            (line.agent, line.score.task_id, line.score.sample, line.score.rubric_id): line.score
+            for line in folder.scores()
+        }
         stage: Stage | None = None
         with progress("scoring", len(folder.done())) as tick:
             for episode in folder.episodes():

@@ -114,8 +114,9 @@ def print_task(out: Console, task: Task) -> None:
     note = task.provenance
     out.rule(f"task {task.id}  family {task.family}")
     out.print(f"[bold]Persona[/] {escape(note.persona)} [dim]({task.hidden.disposition})[/]")
-    out.print(f"[bold]Goals[/] {escape(', '.join(note.templates))}  [bold]twin[/] {note.twin or '-'}  "
-              f"[bold]legal[/] {'yes' if note.legal else 'no'}  [bold]features[/] {', '.join(note.features) or '-'}")  # fmt: skip
+    legal, features = "yes" if note.legal else "no", ", ".join(note.features) or "-"
+    out.print(f"[bold]Goals[/] {escape(', '.join(note.templates))}")
+    out.print(f"[bold]Twin[/] {note.twin or '-'}  [bold]legal[/] {legal}  [bold]features[/] {features}")
     out.print("\n[bold green]What the agent sees[/]")
     out.print(f"  {escape(task.brief.instruction)}")
     for rule in task.brief.rules:
@@ -165,16 +166,22 @@ def print_episode(out: Console, task: Task, episode: Episode, score: Score | Non
     for number, event in enumerate(episode.events):
         for line in _event(event):
             out.print(f"[dim]{number:>3}[/] {line}")
-    out.print(f"[dim]stop[/] {episode.stop.value}  [dim]turns[/] {episode.turns}  [dim]malformed[/] {episode.malformed}")
+    out.print(
+        f"[dim]stop[/] {episode.stop.value}  [dim]turns[/] {episode.turns}  [dim]malformed[/] {episode.malformed}"
+    )
     if episode.failure:
-        out.print(f"[red]failed[/] ({episode.failure.blame}) {escape(episode.failure.detail or episode.failure.reason)}")
+        out.print(
+            f"[red]failed[/] ({episode.failure.blame}) {escape(episode.failure.detail or episode.failure.reason)}"
+        )
     if isinstance(score, Scored):
         i = "-" if score.i is None else f"{score.i:.2f}"
         out.print(f"[bold]reward {score.reward:.3f}[/] = gate {score.gate} x sub-goals {score.n:.2f}, interactions {i}")
         texts = {c.id: c.text for _, criteria in _kinds(task) for c in criteria}
-        for kind, verdicts in (("forbidden", score.forbidden), ("sub-goal", score.subgoals), ("interaction", score.interactions)):
+        groups = (("forbidden", score.forbidden), ("sub-goal", score.subgoals), ("interaction", score.interactions))
+        for kind, verdicts in groups:
             for verdict in verdicts:
-                out.print(f"  {_mark(kind, verdict)} {kind} {verdict.id}: {escape(texts.get(verdict.id, ''))}{_proof(verdict)}")
+                text = escape(texts.get(verdict.id, ""))
+                out.print(f"  {_mark(kind, verdict)} {kind} {verdict.id}: {text}{_proof(verdict)}")
     elif score is not None:
         out.print(f"[red]unscored[/] (blame: {score.blame}) {score.reason} {escape(score.detail[:300])}")
 
@@ -187,10 +194,18 @@ def _event(event: Any) -> Iterator[str]:
             for call in event.calls:
                 yield f"[green]agent[/]     [cyan]{escape(call.name)}[/] {escape(call.arguments)}"
         case UserEvent():
-            told = f" [dim]({event.heard}; told {', '.join(event.disclosed)})[/]" if event.disclosed else f" [dim]({event.heard})[/]"
+            told = (
+                f" [dim]({event.heard}; told {', '.join(event.disclosed)})[/]"
+                if event.disclosed
+                else f" [dim]({event.heard})[/]"
+            )
             yield f"[magenta]user[/]      {escape(event.text)}{told}"
         case ToolEvent():
-            text = event.response if len(event.response) <= 400 else f"{event.response[:400]}... ({len(event.response)} characters)"
+            text = (
+                event.response
+                if len(event.response) <= 400
+                else f"{event.response[:400]}... ({len(event.response)} characters)"
+            )
             yield f"[blue]tool[/]      {escape(text)}"
         case FormEvent():
             yield f"[red]malformed[/] {escape(event.error)}"

@@ -41,9 +41,7 @@ def clustered(values: Sequence[tuple[str, float]]) -> Interval | None:
     return Interval(mean, mean - half, mean + half, n, clusters)
 
 
-def paired(
-    before: Iterable[tuple[str, str, float]], after: Iterable[tuple[str, str, float]]
-) -> Interval | None:
+def paired(before: Iterable[tuple[str, str, float]], after: Iterable[tuple[str, str, float]]) -> Interval | None:
     """Difference after - before over the tasks that both have, from (family, task, reward) triples.
 
     Rewards are averaged per task first; the interval clusters by family.
@@ -61,7 +59,7 @@ def _by_task(rows: Iterable[tuple[str, str, float]]) -> dict[tuple[str, str], fl
 
 
 def student(p: float, freedom: int) -> float:
-    """Quantile of Student's t: exact for 1 and 2 degrees of freedom, else Cornish-Fisher (Abramowitz and Stegun 26.7.5)."""
+    """Quantile of Student's t: exact for 1 and 2 degrees of freedom, else Abramowitz and Stegun 26.7.5."""
     if freedom == 1:
         return math.tan(math.pi * (p - 0.5))
     if freedom == 2:

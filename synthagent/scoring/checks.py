@@ -41,7 +41,6 @@ from synthagent.simulation.values import mentions, mentions_money
 from synthagent.simulation.world import Final, RowChange
 
 
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found."""

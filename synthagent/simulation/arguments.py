@@ -32,7 +32,7 @@ class Schema:
         self._validator = _compiled(orjson.dumps(schema))
 
     def accepts(self, value: Json) -> bool:
-        return self._validator.is_valid(value)
+        return bool(self._validator.is_valid(value))
 
     def complaint(self, value: Json) -> str | None:
         """The first violation as "path: message", or None."""

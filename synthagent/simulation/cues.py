@@ -34,9 +34,7 @@ CLOSES = re.compile(
     re.I,
 )
 
-_VERBS_OF_LOOKING = (
-    "find|found|locate|see|identify|verify|tell|determine|understand|read|recogni[sz]e|make out|match|confirm|check|look"
-)
+_VERBS_OF_LOOKING = "find|found|locate|see|identify|verify|tell|determine|understand|read|recogni[sz]e|make out|match|confirm|check|look"
 REFUSES = re.compile(
     r"\b(?:can't|cannot|can not|unable to|not able to|won't be able to|will not be able to|can no longer"
     r"|(?:am|is|are|'m|'s|'re)(?: not|n't) (?:allowed|permitted|possible|authori[sz]ed|eligible|something i can|available for me)"

@@ -12,7 +12,17 @@ import anyio
 
 from synthagent.errors import Blame, EpisodeFailure
 from synthagent.llm.model import ContextOverflow
-from synthagent.schema.episodes import AgentEvent, Episode, Event, Failure, FormEvent, Limits, Stop, ToolEvent, UserEvent
+from synthagent.schema.episodes import (
+    AgentEvent,
+    Episode,
+    Event,
+    Failure,
+    FormEvent,
+    Limits,
+    Stop,
+    ToolEvent,
+    UserEvent,
+)
 from synthagent.schema.messages import AssistantTurn, Message, Protocol, ToolCall, Usage
 from synthagent.schema.tasks import Task
 from synthagent.simulation.agent import (
@@ -128,7 +138,7 @@ class _Run:
     messages: list[Message] = field(default_factory=list)
     malformed: int = 0
     turns: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
     async def to_the_end(self) -> Stop:
         task, cast = self.stage.task, self.cast
@@ -174,7 +184,8 @@ class _Run:
                 self.messages.append({"role": "user", "content": reply.text})
                 return Stop.USER_DONE if reply.done else None
             case Malformed(error):
-                return self._reject(turn, error)
+                self._reject(turn, error)
+                return None
 
     def _reject(self, turn: AssistantTurn, error: str) -> None:
         """A malformed turn is answered with its error and counted; calls in it do not run."""

@@ -20,10 +20,12 @@ HEAP_BYTES = 1 << 30
 """Hard bound on SQLite's memory in this process: the last guard, behind all the others."""
 
 FUNCTIONS = frozenset(
-    """abs avg coalesce count glob group_concat ifnull iif instr json json_array json_array_length json_each json_extract
-    json_group_array json_object json_type -> ->> length like lower ltrim max min nullif replace round row_number rtrim
-    sign substr substring sum total trim typeof unicode upper
-    now today add_days add_minutes days_between weekday new_id""".split()
+    """
+    abs avg coalesce count glob group_concat ifnull iif instr json json_array json_array_length json_each
+    json_extract json_group_array json_object json_type -> ->> length like lower ltrim max min nullif replace round
+    row_number rtrim sign substr substring sum total trim typeof unicode upper now today add_days add_minutes
+    days_between weekday new_id
+    """.split()
 )
 """SQL functions a program or a check may call. No dates of SQLite's own: the clock of a world stands still."""
 

@@ -148,7 +148,12 @@ class Listener:
         """Facts that the message gives another value of the same kind, and nowhere the right one."""
         read, own = reading(text), self._wanted
         dates = read.dates - own.dates
-        others = {"date": dates, "datetime": dates, "time": read.times - own.times, "number": read.numbers - own.numbers}
+        others: dict[str, set[Any]] = {
+            "date": dates,
+            "datetime": dates,
+            "time": read.times - own.times,
+            "number": read.numbers - own.numbers,
+        }
         kinds = {kind_of(fact.value) for fact in self._facts if fact.id in named}
         quoted = {plain(match) for match in re.findall(r"[\"']([^\"']{3,60})[\"'](?!\w)", text)}
         quoted -= {plain(str(fact.value)) for fact in self._facts}
@@ -161,7 +166,9 @@ class Listener:
             if other is None and kind == "text" and quoted and len(plain(str(fact.value)).split()) > 1:
                 stems = _stems(text)
                 other = quoted if any(_score(p, stems, 0) >= _ENOUGH for p in self._phrases[fact.id]) else None
-            if other and (kind != "number" or any(_score(p, _stems(text), 0) >= _ENOUGH for p in self._phrases[fact.id])):
+            if other and (
+                kind != "number" or any(_score(p, _stems(text), 0) >= _ENOUGH for p in self._phrases[fact.id])
+            ):
                 wrong.append(fact.id)
         return tuple(wrong[:MOST_FACTS])
 
@@ -178,7 +185,9 @@ class _Sentence:
     asks: bool
 
 
-_PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": " - ", "\u00a0": " ", "*": " ", "_": " "})
+_PLAIN = str.maketrans(
+    {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": " - ", "\u00a0": " ", "*": " ", "_": " "}
+)
 _END = re.compile(r"(?<=[.!?;])\s+|(?<=:)\s+|\n+|(?<=\?)(?=\w)")
 _ITEM = re.compile(r"^\s*(?:[-•]|\(?\d{1,2}[.)]|[a-e][.)])\s+")
 
@@ -242,7 +251,7 @@ def _score(phrase: _Phrase, stems: list[str], strange: int) -> float:
         strong = any(stem not in WEAK for stem in phrase.stems)
         if strong:
             return max(hit, 0.75) + 0.05 * len(phrase.stems)
-        return 0.76 if strange == 0 or len(phrase.stems) > 1 and strange < 2 else 0.0
+        return 0.76 if strange == 0 or (len(phrase.stems) > 1 and strange < 2) else 0.0
     if phrase.head in stems:
         return (0.9 if strange < 2 else 0.75) * (0.8 + 0.2 * hit / phrase.total) + 0.1
     return 0.0
@@ -271,7 +280,14 @@ def _stem(word: str) -> str:
 
 def _cut(word: str) -> str:
     """A light stemmer: plural and verb endings only."""
-    for ending, least, back in (("ies", 5, "y"), ("sses", 5, "ss"), ("ing", 6, ""), ("ed", 5, ""), ("es", 5, "e"), ("s", 4, "")):
+    for ending, least, back in (
+        ("ies", 5, "y"),
+        ("sses", 5, "ss"),
+        ("ing", 6, ""),
+        ("ed", 5, ""),
+        ("es", 5, "e"),
+        ("s", 4, ""),
+    ):
         if word.endswith(ending) and len(word) >= least and not (ending == "s" and word.endswith(("ss", "us", "is"))):
             word = word[: -len(ending)] + back
             break

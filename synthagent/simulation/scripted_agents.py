@@ -223,13 +223,13 @@ class AskAll:
 
 AGENTS: dict[str, Callable[[Stage], Agent]] = {
     "reference": lambda stage: Reference(stage.task.reference, stage.task.hidden.facts),
-    "nothing": lambda stage: Says("scripted:nothing", "Goodbye."),
-    "refuse": lambda stage: Says("scripted:refuse", "I'm sorry, but I can't do that."),
-    "transfer": lambda stage: Transfer(),
-    "echo": lambda stage: Echo(),
-    "spam": lambda stage: Spam(),
-    "confirm": lambda stage: Confirm(),
-    "done": lambda stage: Says("scripted:done", "Done, everything has been completed."),
+    "nothing": lambda _: Says("scripted:nothing", "Goodbye."),
+    "refuse": lambda _: Says("scripted:refuse", "I'm sorry, but I can't do that."),
+    "transfer": lambda _: Transfer(),
+    "echo": lambda _: Echo(),
+    "spam": lambda _: Spam(),
+    "confirm": lambda _: Confirm(),
+    "done": lambda _: Says("scripted:done", "Done, everything has been completed."),
     "ask-all": lambda stage: AskAll(stage.task.hidden.facts),
 }
 

@@ -421,7 +421,9 @@ def _program(guard: Guard, tool: Tool, world: World) -> Program:
         mode = Mode.WRITE if isinstance(step, Run) else Mode.READ
         unknown = parameters_of(guard, mode, sql, f"{where}.{number}") - known
         if unknown:
-            raise TaskFault(f"{where}.{number}: binds {sorted(unknown)}, which the tool does not take", reason="program")
+            raise TaskFault(
+                f"{where}.{number}: binds {sorted(unknown)}, which the tool does not take", reason="program"
+            )
         if isinstance(step, Run) and not sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
             raise TaskFault(f"{where}.{number}: `run` is one INSERT, UPDATE or DELETE", reason="program")
     return program
@@ -498,4 +500,3 @@ def _quoted(name: str) -> str:
 def _failed(kind: str, message: str, arguments: dict[str, Any] | None) -> ToolResult:
     text = orjson.dumps({"error": {"type": kind, "message": message}}).decode()
     return ToolResult(False, text, None, kind, arguments)
-

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import orjson
 
 from synthagent.errors import EpisodeFailure, TaskFault
-from synthagent.schema.checks import All, AnyOf, Before, Check, Not, NotCalled, State, Unchanged
+from synthagent.schema.checks import All, AnyOf, Before, Check, Not, NotCalled, Unchanged
 from synthagent.schema.episodes import Limits, ToolEvent
 from synthagent.schema.messages import Protocol
 from synthagent.schema.record import dump
@@ -98,7 +98,7 @@ def _static(task: Task) -> Iterator[str]:
 
 
 def positive(check: Check) -> bool:
-    """Whether the check can only hold because something happened; a state counts, since it is tried on doing nothing."""
+    """Whether the check can only hold because something happened; a state counts: it is tried on doing nothing."""
     match check:
         case Unchanged() | NotCalled() | Not():
             return False
@@ -379,4 +379,6 @@ def _shifted(steps: Sequence[ReferenceStep], original: Sequence[ReferenceStep]) 
             return found
         return [walk(item) for item in value] if isinstance(value, list) else value
 
-    return tuple(step.model_copy(update={"args": walk(step.args)}) if isinstance(step, CallStep) else step for step in steps)
+    return tuple(
+        step.model_copy(update={"args": walk(step.args)}) if isinstance(step, CallStep) else step for step in steps
+    )

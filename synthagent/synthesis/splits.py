@@ -44,7 +44,7 @@ def _drawn(unit: str, seed: int, shares: Mapping[str, float]) -> str:
         draw -= share
         if draw < 0:
             return part
-    return next(reversed(shares))
+    return list(shares)[-1]
 
 
 def _dealt(units: set[str], seed: int, shares: Mapping[str, float]) -> dict[str, str]:

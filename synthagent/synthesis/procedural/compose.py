@@ -323,7 +323,9 @@ class _Draft:
             if restriction.rule in found or restriction.tool not in self.tool_names:
                 continue
             check = Called(called=CallPattern(tool=restriction.tool, where=restriction.violated))
-            found[restriction.rule] = self._forbidden_criterion(len(found), restriction.rule, check, self._trap(goal, key))
+            found[restriction.rule] = self._forbidden_criterion(
+                len(found), restriction.rule, check, self._trap(goal, key)
+            )
         for goal in self.design.goals:
             confirm = self.domain.goals[goal].confirm
             if goal not in self.design.confirm or confirm is None or confirm.tool not in self.tool_names:
@@ -379,9 +381,7 @@ class _Draft:
                 found.append(closed)
         return tuple(Criterion(id=f"s{n}", text=text, check=check) for n, (text, check) in enumerate(found, start=1))
 
-    def _subgoal(
-        self, goal: str, subgoal: Mapping[str, str], plan: Plan, ran: Run, *, declined: bool
-    ) -> Check | None:
+    def _subgoal(self, goal: str, subgoal: Mapping[str, str], plan: Plan, ran: Run, *, declined: bool) -> Check | None:
         kind = next(key for key in ("looked", "outcome", "said") if key in subgoal)
         alias, _, path = subgoal[kind].partition(".")
         step = plan.aliases.get(f"{goal}.{alias}")

@@ -131,7 +131,11 @@ class Goal(Record):
     @field_validator("facts", mode="before")
     @classmethod
     def _short_facts(cls, value: Any) -> Any:
-        return {k: {"value": v} if isinstance(v, str) else v for k, v in value.items()} if isinstance(value, dict) else value
+        return (
+            {k: {"value": v} if isinstance(v, str) else v for k, v in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
 
     def uses(self) -> dict[str, FactUse]:
         """Fact id -> how it is used."""

@@ -51,9 +51,8 @@ def _sql(change: RowChange, table: Table, arguments: Mapping[str, Any], free: se
         }
         keys = " AND ".join(f"b.{_name(k)} IS n.{_name(k)}" for k in table.key)
         equal = " AND ".join(f"n.{_name(column)} IS {literal(value)}" for column, value in wanted.items())
-        return (
-            f"SELECT COUNT(*) = 1 FROM main.{name} n WHERE {equal} AND NOT EXISTS (SELECT 1 FROM base.{name} b WHERE {keys})"
-        )
+        fresh = f"NOT EXISTS (SELECT 1 FROM base.{name} b WHERE {keys})"
+        return f"SELECT COUNT(*) = 1 FROM main.{name} n WHERE {equal} AND {fresh}"
     where = " AND ".join(f"{_name(k)} IS {literal(change.before[k])}" for k in table.key)
     if change.after is None:
         return f"SELECT COUNT(*) = 0 FROM main.{name} WHERE {where}"

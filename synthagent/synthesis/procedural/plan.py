@@ -129,7 +129,8 @@ def _without_idle(steps: list[Mapping[str, Any]], kept: set[str]) -> list[Mappin
     return [
         step
         for step in steps
-        if "confirm" not in step and not ("ask" in step and step["ask"] not in kept and f"$fact.{step['ask']}" not in used)
+        if "confirm" not in step
+        and not ("ask" in step and step["ask"] not in kept and f"$fact.{step['ask']}" not in used)
     ]
 
 

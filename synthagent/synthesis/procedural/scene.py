@@ -88,7 +88,9 @@ def _bind(domain: Domain, goal: Goal, rows: Rows, names: Names, flips: Mapping[s
     return names
 
 
-def _given(domain: Domain, spec: Mapping[str, Any], names: Names, flip: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
+def _given(
+    domain: Domain, spec: Mapping[str, Any], names: Names, flip: Mapping[str, Any], rows: Rows
+) -> dict[str, Any]:
     table = domain.tables[spec["row"]]
     given: dict[str, Any] = {}
     if spec.get("mine"):
@@ -109,7 +111,9 @@ def _owners(domain: Domain, spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     of = spec.get("of", {})
     if isinstance(of, dict):
         return [(binding, column) for binding, column in of.items()]
-    return [(binding, reference_to(domain.tables[spec["row"]], _table_of(domain, spec, binding))) for binding in _many(of)]
+    return [
+        (binding, reference_to(domain.tables[spec["row"]], _table_of(domain, spec, binding))) for binding in _many(of)
+    ]
 
 
 def _table_of(domain: Domain, spec: Mapping[str, Any], binding: str) -> str:
@@ -145,20 +149,22 @@ def _needs(spec: Mapping[str, Any]) -> set[str]:
     found = {"me"} if spec.get("mine") else set()
     of = spec.get("of", {})
     found |= set(of) if isinstance(of, dict) else set(_many(of))
-    return found | set(re.findall(r"\{([a-z_]\w*)", repr({k: v for k, v in spec.items() if k not in ("row", "mine", "of")})))
+    return found | set(
+        re.findall(r"\{([a-z_]\w*)", repr({k: v for k, v in spec.items() if k not in ("row", "mine", "of")}))
+    )
 
 
 def row_twin(scene: Scene, flip: Flip) -> Scene:
     """The same scene in which the legal rows themselves are changed so that the restriction forbids the goal."""
     copies: dict[int, Row] = {}
-    tables = {
-        name: [copies.setdefault(id(row), dict(row)) for row in rows] for name, rows in scene.rows.tables.items()
-    }
+    tables = {name: [copies.setdefault(id(row), dict(row)) for row in rows] for name, rows in scene.rows.tables.items()}
     rows = Rows(scene.domain, scene.rows.random, scene.rows.now, tables, scene.rows.taken)
     twin = Scene(scene.domain, rows, copies[id(scene.me)])
 
     def moved(names: Names) -> Names:
-        return {name: copies.get(id(value), value) if isinstance(value, dict) else value for name, value in names.items()}
+        return {
+            name: copies.get(id(value), value) if isinstance(value, dict) else value for name, value in names.items()
+        }
 
     twin.legal = {goal: moved(names) for goal, names in scene.legal.items()}
     twin.forbidden = {key: moved(names) for key, names in scene.forbidden.items()}

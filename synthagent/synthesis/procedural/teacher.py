@@ -160,14 +160,14 @@ def _flip(domain: Domain, goals: Sequence[str], random: Random, index: int) -> F
         Flip(name, key, kind)
         for name in goals
         for key, restriction in domain.goals[name].restrictions.items()
-        for kind in _kinds(domain, domain.goals[name], restriction.flip, alone=len(goals) == 1)
+        for kind in _kinds(domain.goals[name], restriction.flip, alone=len(goals) == 1)
     ]
     wanted = "fact" if index // len(domain.goals) % 2 else "row"
     fitting = [flip for flip in options if flip.kind == wanted] or options
     return random.choice(fitting) if fitting else None
 
 
-def _kinds(domain: Domain, goal: Goal, flip: Mapping[str, object], *, alone: bool) -> list[str]:
+def _kinds(goal: Goal, flip: Mapping[str, object], *, alone: bool) -> list[str]:
     """Rows can be changed in place or pointed away from; values only told otherwise."""
     rows = all(name == "me" or "row" in goal.bind[name] for name in flip)
     values = all(name != "me" and "row" not in goal.bind[name] for name in flip)
@@ -188,16 +188,12 @@ def _way(domain: Domain, random: Random, depth: int) -> str:
     return random.choice([name for name, found in depths.items() if abs(found - depth) == nearest])
 
 
-def _inlined(
-    domain: Domain, goals: Sequence[str], random: Random, most: int, kept: str, way: str
-) -> frozenset[str]:
+def _inlined(domain: Domain, goals: Sequence[str], random: Random, most: int, kept: str, way: str) -> frozenset[str]:
     """Facts given in the instruction, so that at most `most` stay hidden; none of the goal `kept`, where it matters."""
     hidden = [fact for name in goals for fact in domain.goals[name].facts]
     if any(domain.goals[name].identified for name in goals):
         hidden += domain.identify[way].facts
-    options = [
-        fact for name in goals for fact, use in domain.goals[name].uses().items() if use.inline and name != kept
-    ]
+    options = [fact for name in goals for fact, use in domain.goals[name].uses().items() if use.inline and name != kept]
     random.shuffle(options)
     return frozenset(options[: max(0, len(set(hidden)) - max(most, 1))])
 

@@ -7,22 +7,30 @@ from random import Random
 from synthagent.schema.tasks import Disposition
 
 FIRST_NAMES = tuple(
-    """Ada Alba Amara Anouk Aris Asha Bela Bruno Carys Celia Dario Dilan Edda Eero Elif Emeka Enzo Esra Fadil Farah Flora
-    Gita Greta Halima Hanno Ines Ivo Jakub Jamila Joris Kaito Kalani Karin Kofi Lale Leif Lena Linus Luca Maeve Magda
-    Malik Mara Mateo Mina Nadia Naoki Nell Nico Odile Olek Omar Oona Orla Pavel Petra Priya Quinn Rafe Rania Remy Rosa
-    Ruben Sanna Selim Signe Sofia Stellan Tamar Tariq Thea Tibor Uma Ursa Vera Viggo Wanda Wim Yara Yusuf Zeno Zora""".split()
+    """
+    Ada Alba Amara Anouk Aris Asha Bela Bruno Carys Celia Dario Dilan Edda Eero Elif Emeka Enzo Esra Fadil Farah
+    Flora Gita Greta Halima Hanno Ines Ivo Jakub Jamila Joris Kaito Kalani Karin Kofi Lale Leif Lena Linus Luca
+    Maeve Magda Malik Mara Mateo Mina Nadia Naoki Nell Nico Odile Olek Omar Oona Orla Pavel Petra Priya Quinn Rafe
+    Rania Remy Rosa Ruben Sanna Selim Signe Sofia Stellan Tamar Tariq Thea Tibor Uma Ursa Vera Viggo Wanda Wim Yara
+    Yusuf Zeno Zora
+    """.split()
 )
 LAST_NAMES = tuple(
-    """Abara Adler Almeida Ashdown Bakker Baran Barros Beckett Bergan Bianchi Brandt Calder Castell Cole Cordova Dahl Darzi
-    Devlin Draper Dufour Eklund Ellery Fairley Farkas Ferrer Fontaine Garrick Gomes Grady Haddad Halloran Hartwell Hollis
-    Ibarra Idris Ishii Jansson Jarvi Kamara Kellner Kimura Koval Lacroix Lindqvist Lowell Maddox Marchetti Mensah Morrow
-    Navarro Nilsen Novak Oakes Obi Okoro Orsini Pallas Pereira Petrov Quint Rahimi Rasmussen Renner Rhodes Romano Saito
-    Sandoval Sarkis Sheridan Silva Solberg Stroud Takeda Tansley Thorne Tomlin Ustinov Vance Varga Vidal Wallis Winther
-    Yilmaz Zeller Zimmer""".split()
+    """
+    Abara Adler Almeida Ashdown Bakker Baran Barros Beckett Bergan Bianchi Brandt Calder Castell Cole Cordova Dahl
+    Darzi Devlin Draper Dufour Eklund Ellery Fairley Farkas Ferrer Fontaine Garrick Gomes Grady Haddad Halloran
+    Hartwell Hollis Ibarra Idris Ishii Jansson Jarvi Kamara Kellner Kimura Koval Lacroix Lindqvist Lowell Maddox
+    Marchetti Mensah Morrow Navarro Nilsen Novak Oakes Obi Okoro Orsini Pallas Pereira Petrov Quint Rahimi Rasmussen
+    Renner Rhodes Romano Saito Sandoval Sarkis Sheridan Silva Solberg Stroud Takeda Tansley Thorne Tomlin Ustinov
+    Vance Varga Vidal Wallis Winther Yilmaz Zeller Zimmer
+    """.split()
 )
 
 _CUES: tuple[tuple[Disposition, str], ...] = (
-    ("adversarial", r"quarrel|stubborn|litigious|argu|suspicious|defiant|contrary|combative|cunning|bend(?:s|ing)? rules"),
+    (
+        "adversarial",
+        r"quarrel|stubborn|litigious|argu|suspicious|defiant|contrary|combative|cunning|bend(?:s|ing)? rules",
+    ),
     ("pushy", r"push|impatient|demanding|hurr|rush|insist|bossy|dislikes being kept|short.tempered|pressing|restless"),
     ("terse", r"blunt|brisk|terse|laconic|few words|shy|quiet|taciturn|curt|silent|reserved|to the point"),
     ("cooperative", r"kind|cheerful|patient|polite|chatty|gentle|meticulous|friendly|warm|careful|helpful|courteous"),
@@ -92,7 +100,9 @@ def disposition_of(persona: str, random: Random) -> Disposition:
 
 def who(persona: str) -> str:
     """The persona's head phrase: "a retired ferry pilot"; "somebody" when it does not begin with an article."""
-    head = re.split(r"\s(?:who|whose|with|that|which|from|in|at|on|and|for|known|specialized|focused)\s|[,.;]", persona, maxsplit=1)[0]
+    head = re.split(
+        r"\s(?:who|whose|with|that|which|from|in|at|on|and|for|known|specialized|focused)\s|[,.;]", persona, maxsplit=1
+    )[0]
     return head[0].lower() + head[1:] if re.match(r"(?:an?|the)\s\w", head, re.I) and len(head) < 60 else "somebody"
 
 
