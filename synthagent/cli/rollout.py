@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import anyio
 
@@ -44,7 +44,7 @@ def run_rollout(
     manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen)
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
-        roll_into(folder, roles, protocol, chosen)
+        roll_into(folder, roles, cast(Protocol, protocol), chosen)
         rows = lines(folder.index.rows())
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
@@ -64,7 +64,7 @@ def manifest_for(
     return Manifest(
         command=" ".join(["synthagent", *sys.argv[1:]]),
         agents=tuple(dict.fromkeys(who.name for who in roles)),
-        protocol=protocol,
+        protocol=cast(Protocol, protocol),
         limits=chosen.limits,
         seed=seed,
         n=n,

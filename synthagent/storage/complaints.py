@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from synthagent.schema.checks import operator_of
 from synthagent.schema.record import Json
 
 Path = tuple[str | int, ...]
@@ -63,9 +64,19 @@ def _text(detail: Any, value: Json) -> str:
             return "unknown field"
         case "value_error" | "assertion_error":
             return str(detail["msg"]).partition(", ")[2]
+        case "union_tag_not_found":  # the only discriminator that pydantic cannot read by itself is a check's
+            return _unknown_operator(value)
         case _:
             message = str(detail["msg"])
             return f"{message[:1].lower()}{message[1:]}, not {reprlib.repr(value)}"
+
+
+def _unknown_operator(value: Json) -> str:
+    try:
+        operator_of(value)
+    except ValueError as error:
+        return str(error)
+    return "not a check"
 
 
 def _texts(faults: Iterable[_Fault]) -> Iterable[str]:

@@ -8,7 +8,6 @@ import orjson
 from pydantic import ValidationError
 
 from synthagent.errors import InputError
-from synthagent.schema.checks import operator_of
 from synthagent.schema.record import Json, dump, line
 from synthagent.schema.tasks import SCHEMA, Task, identified
 from synthagent.storage.atomic import replacing
@@ -181,32 +180,6 @@ def _validated(data: dict[str, Any], where: str) -> Task:
         return Task.model_validate(data)
     except ValidationError as error:
         raise InputError(complaints(error, data), where=where) from error
-    except ValueError as error:
-        # What a discriminator raises passes through pydantic as it is, without its place.
-        raise InputError("; ".join(_unreadable_checks(data)) or str(error)[:200], where=where) from error
-
-
-def _unreadable_checks(data: dict[str, Any]) -> Iterator[str]:
-    """`path: what` for every check without a known operator, in order."""
-    stack: list[tuple[tuple[str | int, ...], Json]] = []
-    rubric = data.get("rubric")
-    for group in ("interactions", "subgoals", "forbidden"):
-        criteria = rubric.get(group) if isinstance(rubric, dict) else None
-        for index, criterion in reversed(list(enumerate(criteria if isinstance(criteria, list) else ()))):
-            if isinstance(criterion, dict) and criterion.get("check") is not None:
-                stack.append((("rubric", group, index, "check"), criterion["check"]))
-    while stack:
-        path, check = stack.pop()
-        try:
-            name = operator_of(check)
-        except ValueError as error:
-            yield f"{dotted(path)}: {str(error)[:200]}"
-            continue
-        operand = check[name]
-        if name == "not":
-            stack.append(((*path, name), operand))
-        elif name in ("before", "all", "any") and isinstance(operand, list):
-            stack.extend(((*path, name, index), part) for index, part in reversed(list(enumerate(operand))))
 
 
 def _kind(value: Json) -> str:
