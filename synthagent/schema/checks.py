@@ -176,7 +176,8 @@ def operator_of(value: Any) -> str:
     return str(name)
 
 
-def _tag(value: Any) -> str | None:
+def operator(value: Any) -> str | None:
+    """The operator, or None for what is not a check."""
     try:
         return operator_of(value)
     except ValueError:
@@ -196,7 +197,7 @@ Check = Annotated[
     | Annotated[All, Tag("all")]
     | Annotated[AnyOf, Tag("any")]
     | Annotated[Not, Tag("not")],
-    Discriminator(_tag),
+    Discriminator(operator),
 ]
 
 for _kind in (Before, All, AnyOf, Not):

@@ -64,7 +64,7 @@ def _text(detail: Any, value: Json) -> str:
             return "unknown field"
         case "value_error" | "assertion_error":
             return str(detail["msg"]).partition(", ")[2]
-        case "union_tag_not_found":  # the only discriminator that pydantic cannot read by itself is a check's
+        case "union_tag_not_found" if "operator()" in detail["msg"]:
             return _unknown_operator(value)
         case _:
             message = str(detail["msg"])
