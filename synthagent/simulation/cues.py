@@ -92,8 +92,12 @@ REFUSES = _cues(
 )
 
 _LOOKING = (
-    "find|found|locate|see|identify|verify|tell|determine|understand|read|recogni[sz]e|make out|match|confirm|check"
-    "|look"
+    "|".join(
+        """
+    find found locate see identify verify tell determine understand read recogni[sz]e match confirm check look
+    """.split()
+    )
+    + "|make out"
 )
 _KNOWING = "know|have|give|tell"
 NOT_REFUSED = re.compile(
@@ -104,7 +108,12 @@ NOT_REFUSED = re.compile(
 )
 """What follows a cue of refusal and takes it back: a failed look-up, or a wait for an answer."""
 
-_DEED = "booked|renewed|cancelled|canceled|updated|changed|scheduled|ordered|reserved|added|removed|moved|registered|submitted|placed|sent"
+_DEED = "|".join(
+    """
+    booked renewed cancelled canceled updated changed scheduled ordered reserved added removed moved registered
+    submitted placed sent
+    """.split()
+)
 DONE = _cues(
     "all (?:set|done|sorted|taken care of|good)",
     "(?<!be )(?<!get )(?<!get it )done",
@@ -123,7 +132,12 @@ DONE = _cues(
     whole=(r"^\s*yes\b",),
 )
 
-_FOUND = "found|looked|checked|located|seen|noted|understood|received|got|read|reviewed|pulled|verified|identified|retrieved|opened|asked"
+_FOUND = "|".join(
+    """
+    found looked checked located seen noted understood received got read reviewed pulled verified identified
+    retrieved opened asked
+    """.split()
+)
 LOOKED = re.compile(
     r"\b(?:not|never|n't|no) (?:yet )?been\b"
     rf"|\b(?:i|we)(?: have|'ve)(?: now| just| also| already)* "
@@ -148,7 +162,8 @@ STOP = frozenset(
 )
 
 WEAK: dict[str, float] = {
-    "what": 0.3, "which": 0.3, "when": 0.4, "who": 0.4, "whose": 0.4, "whom": 0.4, "where": 0.4, "how": 0.4, "many": 0.4,
+    "what": 0.3, "which": 0.3, "when": 0.4, "who": 0.4, "whose": 0.4, "whom": 0.4, "where": 0.4, "how": 0.4,
+    "many": 0.4,
     "long": 0.4, "until": 0.4, "much": 0.4, "new": 0.3, "numb": 0.4, "number": 0.4,
 }  # fmt: skip
 """Words that ask but hardly say for what."""
@@ -166,7 +181,8 @@ SYNONYMS: dict[str, str] = {
     "mobil": "phone", "telephon": "phone", "cell": "phone", "mail": "email",
     "sum": "amount", "cost": "price", "weekday": "day", "calendar": "date", "clock": "time", "oclock": "time",
     "addr": "address", "locat": "place", "identifi": "id", "identif": "id", "identification": "id", "identity": "id",
-    "colour": "color", "cellphon": "phone", "motive": "reason", "why": "reason", "caus": "reason", "length": "long", "durat": "long", "larg": "size", "big": "size",
+    "colour": "color", "cellphon": "phone", "motive": "reason", "why": "reason", "caus": "reason",
+    "length": "long", "durat": "long", "larg": "size", "big": "size",
     "reference": "referenc", "ref": "referenc", "no": "number", "num": "number", "quantity": "many", "quantiti": "many",
 }  # fmt: skip
 """Stem -> stem: words that ask for the same."""
