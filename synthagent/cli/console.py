@@ -32,9 +32,11 @@ def print_json(value: Any) -> None:
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str = "") -> None:
     """Rows as a table; numbers to the right, None as a dash."""
     table = Table(title=title or None, title_justify="left")
-    for column in columns:
+    for place, column in enumerate(columns):
         number = any(isinstance(row.get(column), int | float) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            column.replace("_", " "), justify="right" if number else "left", overflow="fold", no_wrap=place == 0
+        )
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     console().print(table)

@@ -47,7 +47,7 @@ class View:
 
 
 class Agent(Structural):
-    """Plays a task. One instance may serve many episodes if it keeps nothing between turns."""
+    """Plays a task. One instance an episode."""
 
     name: str
 

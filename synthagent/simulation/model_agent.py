@@ -22,18 +22,19 @@ class Sampling:
 
 
 class ModelAgent:
-    """Asks a `ChatModel` for every turn. Keeps nothing between turns; `seed` makes its samples repeatable."""
+    """Asks a `ChatModel` for every turn. One instance an episode; `seed` makes its samples repeatable."""
 
     def __init__(self, model: ChatModel, name: str, form: ToolForm, sampling: Sampling, seed: int):
         self.name = name
         self._model, self._form, self._sampling, self._seed = model, form, sampling, seed
+        self._tools: list[dict[str, Any]] | None = None
 
     async def act(self, view: View) -> AssistantTurn:
         """The model's turn. Raises `ModelFailed`, `ContextOverflow`."""
         number = sum(message["role"] == "assistant" for message in view.messages)
         request = ChatRequest(
             messages=self._messages(view.messages),
-            tools=tools_for(view.brief, view.protocol) if self._form == "native" else None,
+            tools=self._native_tools(view),
             temperature=self._sampling.temperature,
             max_tokens=self._sampling.max_tokens,
             seed=(self._seed + number) % 2**31,
@@ -41,6 +42,11 @@ class ModelAgent:
         )
         reply = await self._model.complete(request)
         return turn_of(reply, self._form, number)
+
+    def _native_tools(self, view: View) -> list[dict[str, Any]] | None:
+        if self._form == "native" and self._tools is None:
+            self._tools = tools_for(view.brief, view.protocol)
+        return self._tools
 
     def _messages(self, messages: Sequence[Message]) -> Sequence[Message]:
         return to_hermes(messages) if self._form == "hermes" else messages

@@ -433,7 +433,7 @@ class _Draft:
 
     def _interactions(self, plan: Plan, ran: Run) -> tuple[Criterion, ...]:
         found: list[tuple[str, Check]] = [
-            (f"Asked for the {self.facts[fact].topic}", Asked(asked=fact)) for fact in plan.asked
+            (f"Asked the user: {self.facts[fact].topic}", Asked(asked=fact)) for fact in plan.asked
         ]
         found += [("Got the user's yes before acting", self._confirmed(goal)) for goal, _ in plan.confirmed]
         if self.design.revealed:
@@ -447,7 +447,7 @@ class _Draft:
     # ---- where it comes from
 
     def _workflow(self, plan: Plan, rubric: Rubric) -> list[str]:
-        asks = [f"Learn the {self.facts[fact].topic}" for fact in plan.asked]
+        asks = [f"Learn from the user: {self.facts[fact].topic}" for fact in plan.asked]
         return [*asks, *(criterion.text for criterion in rubric.subgoals)]
 
     def _provenance(self) -> Provenance:
