@@ -45,7 +45,7 @@ LIMITS = Limits(turns=TURNS, malformed=TURNS + 1)
 def model_calls() -> Iterator[Figure]:
     """CPU of a model call, and the memory of a thousand episodes at once. Aim: 1.5 ms a call."""
     with tempfile.TemporaryDirectory() as folder, _endpoint() as url:
-        file, bodies = Path(folder, "tasks.jsonl"), Path(folder, "bodies.jsonl")
+        file, bodies = Path(folder, "tasks.jsonl"), Path(folder, "bodies.json")
         write_tasks(file, tasks(TASKS))
         _child("record", url, file, bodies)
         runs = [(_child("ours", url, file), _child("bare", url, bodies)) for _ in range(REPEATS)]
@@ -106,8 +106,8 @@ async def _play(url: str, file: Path) -> None:
         await _roll(file, casting)
 
 
-async def _record(url: str, file: Path, bodies: Path) -> None:
-    """Plays the same episodes and writes down what was sent: a line a conversation."""
+async def _record(url: str, file: Path) -> list[list[str]]:
+    """Plays the same episodes and gives what was sent: a list of bodies a conversation."""
     recorders: list[_Recorder] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
@@ -118,7 +118,7 @@ async def _record(url: str, file: Path, bodies: Path) -> None:
             return Cast(ModelAgent(chat, "stub", "native", Sampling(), seed), facts_user(stage))
 
         await _roll(file, casting)
-    bodies.write_bytes(b"".join(orjson.dumps(r.bodies, option=orjson.OPT_APPEND_NEWLINE) for r in recorders))
+    return [recorder.bodies for recorder in recorders]
 
 
 async def _roll(file: Path, casting: Casting) -> None:
@@ -150,17 +150,14 @@ def main(what: str, *arguments: str) -> None:
     if what == "serve":
         asyncio.run(_serve())
     url, *files = arguments[0], *map(Path, arguments[1:])
-    conversations = []
-    if what == "bare":
-        conversations = [[b.encode() for b in orjson.loads(line)] for line in files[0].read_bytes().splitlines()]
+    if what == "record":
+        files[1].write_bytes(orjson.dumps(asyncio.run(_record(url, files[0]))))
+    sent = [[b.encode() for b in bodies] for bodies in orjson.loads(files[0].read_bytes())] if what == "bare" else []
     begun = process_time()
-    match what:
-        case "ours":
-            asyncio.run(_play(url, *files))
-        case "record":
-            asyncio.run(_record(url, *files))
-        case "bare":
-            asyncio.run(exchanges(f"{url}/chat/completions", conversations))
+    if what == "ours":
+        asyncio.run(_play(url, files[0]))
+    if what == "bare":
+        asyncio.run(exchanges(f"{url}/chat/completions", sent))
     spent = process_time() - begun
     print(json.dumps({"cpu": spent, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 

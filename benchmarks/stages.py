@@ -1,6 +1,7 @@
 """What is measured on: procedural tasks of all shipped domains, and the calls that their references make."""
 
 import asyncio
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
 
@@ -33,9 +34,22 @@ async def by_reference(stage: Stage) -> Played:
     return await play(stage, Cast(scripted("reference", stage), facts_user(stage)), LIMITS)
 
 
-@cache
-def calls(stage: Stage) -> tuple[tuple[str, str], ...]:
-    """(tool, raw arguments) of the reference, in order; all of them succeed."""
-    events = asyncio.run(by_reference(stage)).episode.events
+@dataclass(frozen=True)
+class Script:
+    """A stage and the calls of its reference: (tool, raw arguments), in order; all of them succeed."""
+
+    stage: Stage
+    calls: tuple[tuple[str, str], ...]
+
+
+def scripts(n: int) -> list[Script]:
+    """The stages whose reference calls a tool."""
+    with asyncio.Runner() as runner:
+        found = [Script(stage, _calls(runner.run(by_reference(stage)))) for stage in stages(n)]
+    return [script for script in found if script.calls]
+
+
+def _calls(played: Played) -> tuple[tuple[str, str], ...]:
+    events = played.episode.events
     assert all(event.ok for event in events if isinstance(event, ToolEvent))
     return tuple((c.name, c.arguments) for e in events if isinstance(e, AgentEvent) for c in e.calls)

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, Target, against
 from benchmarks.floors import BareWorld, deserialized
-from benchmarks.stages import calls, stages
+from benchmarks.stages import Script, scripts
 from synthagent.schema.episodes import ToolEvent
 from synthagent.simulation.episode import Stage
 from synthagent.simulation.world import LiveWorld
@@ -20,7 +20,7 @@ MICRO = 1e6
 def world_reset() -> Iterator[Figure]:
     """Opening and closing a world, untouched and after a write, against restoring its image."""
     target = Target("ratio", "<=", 2.5)
-    written = [(stage, write) for stage in stages(TASKS) if (write := _a_write(stage))][:REPEATS]
+    written = [(script.stage, write) for script in scripts(TASKS) if (write := _a_write(script))][:REPEATS]
     plain = [(_reset(stage, None), deserialized(stage.blueprint.image, RESETS)) for stage, _ in written]
     dirty = [(_reset(stage, write), deserialized(stage.blueprint.image, RESETS)) for stage, write in written]
     yield against("world_reset", "us", _micro(plain), target)
@@ -29,11 +29,12 @@ def world_reset() -> Iterator[Figure]:
 
 def tool_step() -> Iterator[Figure]:
     """The references' calls, reads and writes, event included, against their bare SQL. Aim: 120 us."""
-    chosen = [stage for stage in stages(TASKS) if calls(stage)]
-    bare = [BareWorld(stage.blueprint, calls(stage)) for stage in chosen]
-    steps = sum(len(calls(stage)) for stage in chosen)
-    for stage, floor in zip(chosen, bare, strict=True):  # statements are prepared and connections made once
-        _steps(stage), floor.run()
+    chosen = scripts(TASKS)
+    bare = [BareWorld(script.stage.blueprint, script.calls) for script in chosen]
+    steps = sum(len(script.calls) for script in chosen)
+    for script, floor in zip(chosen, bare, strict=True):  # statements are prepared and connections made once
+        _steps(script)
+        floor.run()
     pairs = [(sum(map(_steps, chosen)) / steps, sum(b.run() for b in bare) / steps) for _ in range(REPEATS)]
     yield against("tool_step", "us", _micro(pairs), Target("ratio", "<=", 4))
 
@@ -42,10 +43,10 @@ def _micro(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(ours * MICRO, floor * MICRO) for ours, floor in pairs]
 
 
-def _a_write(stage: Stage) -> tuple[str, str] | None:
+def _a_write(script: Script) -> tuple[str, str] | None:
     """A call of the reference that changes a row of the untouched world."""
-    for tool, raw in calls(stage):
-        with stage.blueprint.open() as world:
+    for tool, raw in script.calls:
+        with script.stage.blueprint.open() as world:
             if world.call(tool, raw).changed:
                 return tool, raw
     return None
@@ -66,12 +67,11 @@ def _reset(stage: Stage, write: tuple[str, str] | None) -> float:
     return spent / RESETS
 
 
-def _steps(stage: Stage) -> float:
+def _steps(script: Script) -> float:
     """Seconds for all calls of the reference, made and recorded as the episode loop does."""
-    wanted = calls(stage)
-    with stage.blueprint.open() as world:
+    with script.stage.blueprint.open() as world:
         begun = process_time()
-        for tool, raw in wanted:
+        for tool, raw in script.calls:
             _step(world, tool, raw, process_time)
         return process_time() - begun
 

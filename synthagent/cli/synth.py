@@ -44,7 +44,11 @@ def run_synth(
     def tasks() -> Iterator[Task]:
         nonlocal rejected
         with asyncio.Runner() as runner, progress("synthesizing", n) as tick:
-            screen = (lambda family: [str(o) for o in runner.run(objections(family))]) if verify else (lambda _: [])
+            screen = (
+                (lambda made: [str(o) for o in runner.run(objections(made.tasks, made.compiled))])
+                if verify
+                else (lambda _: [])
+            )
             for result in verified(made, screen, n):
                 if isinstance(result, Kept):
                     tick(f"({rejected} families rejected)")

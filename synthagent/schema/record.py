@@ -38,7 +38,7 @@ def _simple(value: Json) -> bool:
     if kind is str or kind is bool or value is None:
         return True
     if kind is int:
-        return -_LARGEST <= value <= _LARGEST
+        return bool(-_LARGEST <= value <= _LARGEST)
     if kind is dict:
         return all(type(key) is str and key.isascii() and _simple(item) for key, item in value.items())
     return kind is list and all(map(_simple, value))

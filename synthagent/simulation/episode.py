@@ -54,9 +54,10 @@ class Stage:
     listener: Listener
 
 
-def prepare(task: Task) -> Stage:
-    """Compiles a task once. Raises `TaskFault`."""
-    return Stage(task, compile_world(task.brief.tools, task.world, task.world_id), Listener(task.hidden))
+def prepare(task: Task, blueprint: Blueprint | None = None) -> Stage:
+    """Compiles a task once; `blueprint` is its world if that is compiled already. Raises `TaskFault`."""
+    compiled = blueprint or compile_world(task.brief.tools, task.world, task.world_id)
+    return Stage(task, compiled, Listener(task.hidden))
 
 
 @dataclass(frozen=True, slots=True)

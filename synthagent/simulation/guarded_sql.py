@@ -2,12 +2,14 @@
 
 Nothing here knows tasks. A `Guard` is one connection with a mode; the mode says what the authorizer lets through.
 Budgets count virtual-machine opcodes and not time, so that a verdict does not depend on the machine's load; the
-`SQLITE_LIMIT_*` values are there since one opcode can allocate without the progress handler firing.
+`SQLITE_LIMIT_*` values are there since one opcode can allocate without the progress handler firing. One opcode can also
+take long (`instr` of two long texts is quadratic): behind the budget stands a time limit that is never a verdict.
 Sources: SQLite's "Defense Against The Dark Arts" (sqlite.org/security.html) and sqlite3_set_authorizer.
 """
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
@@ -16,6 +18,10 @@ from typing import Any
 OPCODE_BUDGET = 1_000_000
 """Opcodes one call (or one check) may spend."""
 OPCODES_A_TICK = 1_000
+PATIENCE = 30.0
+"""Seconds that one call may take. Who runs out of them has `Stalled`, which no score may depend on."""
+MAX_TEXT = 1_000_000
+"""Characters in the rows that one statement returns."""
 HEAP_BYTES = 1 << 30
 """Hard bound on SQLite's memory in this process: the last guard, behind all the others."""
 
@@ -45,12 +51,7 @@ _LIMITS = {
 
 _READ = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _WRITE = _READ | {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
-_BUILD = _WRITE | {
-    sqlite3.SQLITE_CREATE_TABLE,
-    sqlite3.SQLITE_CREATE_INDEX,
-    sqlite3.SQLITE_REINDEX,
-    sqlite3.SQLITE_TRANSACTION,
-}
+_BUILD = _WRITE | {sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_REINDEX}
 _NAMES = {
     value: name
     for name, value in vars(sqlite3).items()
@@ -83,6 +84,10 @@ class BudgetExceeded(Exception):
     """The statement spent its opcodes, or hit one of SQLite's limits."""
 
 
+class Stalled(Exception):
+    """The statement took longer than `PATIENCE`: the machine's fault or the statement's, but no verdict."""
+
+
 class Clock:
     """What the deterministic functions of one connection read; swapped when the connection is given to a world."""
 
@@ -96,19 +101,23 @@ class Clock:
 class Guard:
     """One guarded connection to an in-memory database."""
 
-    def __init__(self, *, attach_base: bool = False):
+    def __init__(self, *, attach_base: bool = False, patience: float = PATIENCE):
         self.db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)
         self.mode = Mode.TRUSTED
         self.clock = Clock()
         self.denied = ""
         self.written: set[str] = set()
         self._ticks = 0
+        self._patience = patience
+        self._deadline = time.monotonic() + patience
         self.db.execute("PRAGMA trusted_schema = OFF")
         self.db.execute("PRAGMA foreign_keys = ON")
         self.db.execute("PRAGMA temp_store = MEMORY")
         self.db.execute(f"PRAGMA hard_heap_limit = {HEAP_BYTES}")
         if attach_base:
             self.db.execute("ATTACH ':memory:' AS base")
+        # The first use of a table-valued function declares it, which the authorizer would take for a write.
+        self.db.execute("SELECT 1 FROM json_each('[]')")
         self.db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, int(attach_base))
         for limit, value in _LIMITS.items():
             self.db.setlimit(limit, value)
@@ -119,7 +128,7 @@ class Guard:
     def execute(self, mode: Mode, sql: str, parameters: Mapping[str, Any] | tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Runs one statement under the mode.
 
-        Raises `Denied`, `BudgetExceeded`, or what sqlite3 raises (`IntegrityError`, `OperationalError`, ...).
+        Raises `Denied`, `BudgetExceeded`, `Stalled`, or what sqlite3 raises (`IntegrityError`, ...).
         """
         self.mode = mode
         self.denied = ""
@@ -134,7 +143,7 @@ class Guard:
         """Runs a task's DDL under `Mode.BUILD`; raises like `execute`."""
         self.mode = Mode.BUILD
         self.denied = ""
-        self._ticks = 0
+        self.refill()
         try:
             self.db.executescript(sql)
         except (sqlite3.DatabaseError, MemoryError) as error:
@@ -143,15 +152,28 @@ class Guard:
             self.mode = Mode.TRUSTED
 
     def fetch(self, cursor: sqlite3.Cursor, most: int) -> list[tuple[Any, ...]]:
-        """At most `most` rows; raises `BudgetExceeded` when there are more or the opcodes run out."""
+        """At most `most` rows; raises `BudgetExceeded` when there are more, or more than `MAX_TEXT` characters."""
+        rows: list[tuple[Any, ...]] = []
+        size = 0
         try:
-            rows = cursor.fetchmany(most + 1)
+            for row in cursor:
+                rows.append(row)
+                size += sum([len(value) for value in row if isinstance(value, str)])
+                if len(rows) > most or size > MAX_TEXT:
+                    cursor.close()
+                    raise BudgetExceeded(f"more than {most} rows or {MAX_TEXT} characters")
         except (sqlite3.DatabaseError, MemoryError) as error:
             raise self._classified(error) from error
-        if len(rows) > most:
-            cursor.close()
-            raise BudgetExceeded(f"more than {most} rows")
         return rows
+
+    def has_row(self, cursor: sqlite3.Cursor) -> bool:
+        """Whether there is a row; raises like `execute`."""
+        try:
+            return cursor.fetchone() is not None
+        except (sqlite3.DatabaseError, MemoryError) as error:
+            raise self._classified(error) from error
+        finally:
+            cursor.close()
 
     def restore(self, image: bytes, name: str = "main") -> None:
         """Replaces a database by an image. Only for a connection on which nothing has been run yet.
@@ -164,18 +186,28 @@ class Guard:
     def refill(self) -> None:
         """Starts a new opcode budget."""
         self._ticks = 0
+        self._deadline = time.monotonic() + self._patience
 
     def save(self, point: str) -> None:
         """Opens a savepoint."""
         self.db.execute(f"SAVEPOINT {point}")
 
     def undo(self, point: str) -> None:
-        """Takes back everything since the savepoint, which stays open."""
+        """Takes back everything since the savepoint, which stays open. See `lost` for when there is none left."""
         self.db.execute(f"ROLLBACK TO {point}")
 
     def keep(self, point: str) -> None:
         """Closes a savepoint; what came since belongs to the one around it."""
         self.db.execute(f"RELEASE {point}")
+
+    @property
+    def lost(self) -> bool:
+        """SQLite gave up the whole transaction, savepoints and all.
+
+        It does so for a write that was interrupted, when memory runs out, and for `OR ROLLBACK`
+        (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
+        """
+        return not self.db.in_transaction
 
     def close(self) -> None:
         self.db.close()
@@ -184,13 +216,15 @@ class Guard:
         if self.denied:
             return Denied(self.denied)
         text = str(error)
+        if "interrupted" in text and time.monotonic() > self._deadline:
+            return Stalled(f"more than {self._patience:g} s")
         if isinstance(error, MemoryError) or "interrupted" in text or "too big" in text or "too complex" in text:
             return BudgetExceeded(text or "out of memory")
         return error
 
     def _tick(self) -> int:
         self._ticks += 1
-        return int(self._ticks * OPCODES_A_TICK > OPCODE_BUDGET)
+        return int(self._ticks * OPCODES_A_TICK > OPCODE_BUDGET or time.monotonic() > self._deadline)
 
     def _authorize(self, action: int, one: str | None, two: str | None, _db: str | None, _trigger: str | None) -> int:
         if self.mode is Mode.TRUSTED:

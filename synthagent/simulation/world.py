@@ -100,7 +100,7 @@ class Blueprint:
                  tools: tuple[str, ...], ends: frozenset[str], initial: Rows):  # fmt: skip
         self.world_id, self.now, self.tables, self.image = world_id, now, tables, image
         self.programs, self.tools, self.ends, self.initial = programs, tools, ends, initial
-        self._free: list[Guard] = []
+        self._free: dict[bool, list[Guard]] = {False: [], True: []}
 
     @cached_property
     def digest(self) -> str:
@@ -109,14 +109,13 @@ class Blueprint:
 
     def open(self, *, reverse: bool = False) -> "LiveWorld":
         """A live world in the initial state. `reverse`: rows without ORDER BY come back to front, to catch them."""
-        guard = self._free.pop() if self._free and not reverse else self._fresh()
-        if reverse:
-            guard.db.execute("PRAGMA reverse_unordered_selects = ON")
-        return LiveWorld(self, guard, None if reverse else self._free)
+        home = self._free[reverse]
+        return LiveWorld(self, home.pop() if home else self._fresh(reverse), home)
 
-    def _fresh(self) -> Guard:
+    def _fresh(self, reverse: bool) -> Guard:
         guard = Guard()
         guard.restore(self.image)
+        guard.db.execute(f"PRAGMA reverse_unordered_selects = {int(reverse)}")
         guard.clock.now = self.now
         guard.save("start")
         return guard
@@ -188,7 +187,7 @@ class LiveWorld:
 
     __slots__ = ("_calls", "_digest", "_dirty", "_guard", "_home", "blueprint")
 
-    def __init__(self, blueprint: Blueprint, guard: Guard, home: list[Guard] | None):
+    def __init__(self, blueprint: Blueprint, guard: Guard, home: list[Guard]):
         self.blueprint = blueprint
         self._guard, self._home = guard, home
         self._calls: dict[tuple[str, bytes], int] = {}
@@ -202,9 +201,6 @@ class LiveWorld:
         self.close()
 
     def close(self) -> None:
-        if self._home is None:
-            self._guard.close()
-            return
         if self._dirty:
             self._guard.undo("start")
         self._home.append(self._guard)

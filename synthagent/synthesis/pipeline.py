@@ -7,7 +7,7 @@ from synthagent.errors import SynthAgentError
 from synthagent.schema.tasks import Task
 from synthagent.synthesis.procedural.teacher import Made
 
-Screen = Callable[[Sequence[Task]], Sequence[str]]
+Screen = Callable[[Made], Sequence[str]]
 """A family -> objections; none means that it may be emitted."""
 
 
@@ -39,7 +39,7 @@ def verified(made: Iterable[Made], screen: Screen, n: int) -> Iterator[Kept | Re
     for family in made:
         if kept >= n:
             return
-        reasons = (family.rejected,) if family.rejected else tuple(screen(family.tasks))
+        reasons = (family.rejected,) if family.rejected else tuple(screen(family))
         if reasons:
             rejected += 1
             yield Rejected(family.index, reasons)

@@ -23,6 +23,7 @@ from synthagent.simulation.agent import Agent
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
 from synthagent.simulation.scripted_agents import Reference, Says
 from synthagent.simulation.values import kind_of, mentions
+from synthagent.simulation.world import Blueprint
 
 _LIMITS = Limits(turns=80, tokens=1_000_000, malformed=5, seconds=60.0)
 
@@ -41,16 +42,22 @@ class Objection:
         return f"task {self.task_id} ({self.family}): {self.screen}: {self.text}"
 
 
-async def objections(family: Sequence[Task]) -> list[Objection]:
-    """Everything wrong with a family; an empty list means that every task in it is verified."""
+async def objections(family: Sequence[Task], compiled: Mapping[str, Blueprint] | None = None) -> list[Objection]:
+    """Everything wrong with a family; an empty list means that every task in it is verified.
+
+    `compiled`: world id -> world, for worlds that are compiled already.
+    """
     found = [*_twins(family)]
     used = _used_facts(family)
     for task in family:
-        found += [Objection(task.id, task.family, screen, text) async for screen, text in _screened(task, used)]
+        found += [
+            Objection(task.id, task.family, screen, text)
+            async for screen, text in _screened(task, used, compiled or {})
+        ]
     return found
 
 
-async def _screened(task: Task, used: set[str]) -> Any:
+async def _screened(task: Task, used: set[str], compiled: Mapping[str, Blueprint]) -> Any:
     for text in _static(task):
         yield "rubric", text
     for text in _leaks(task):
@@ -58,7 +65,7 @@ async def _screened(task: Task, used: set[str]) -> Any:
     for text in _provenance(task):
         yield "provenance", text
     try:
-        stage = prepare(task)
+        stage = prepare(task, compiled.get(task.world_id))
     except (TaskFault, ValueError) as fault:
         yield "world", str(fault)
         return

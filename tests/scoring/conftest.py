@@ -13,16 +13,16 @@ from synthagent.schema.episodes import AgentEvent, Episode, Event, Limits, Stop,
 from synthagent.schema.messages import AssistantTurn, ToolCall
 from synthagent.schema.record import Json
 from synthagent.schema.scores import Score
-from synthagent.schema.tasks import Rubric, Task, identified
+from synthagent.schema.tasks import ReferenceStep, Rubric, Task, identified
 from synthagent.scoring.checks import Evidence, Finding, decide
 from synthagent.scoring.scorer import score
 from synthagent.simulation.agent import Agent, View
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
 from synthagent.simulation.scripted_agents import Reference, call, speak
-from synthagent.simulation.world import Final
 
 LIMITS = Limits(turns=40, seconds=60.0)
 _CHECK: TypeAdapter[Any] = TypeAdapter(Check)
+_STEPS: TypeAdapter[Any] = TypeAdapter(tuple[ReferenceStep, ...])
 
 DDL = """
 CREATE TABLE members(member_id TEXT PRIMARY KEY, name TEXT NOT NULL, fees_cents INTEGER NOT NULL) STRICT;
@@ -43,7 +43,7 @@ TEXT = {"type": "string"}
 COUNT = {"type": "integer"}
 
 
-def _tool(name: str, effect: str, optional: Sequence[str] = (), **parameters: Json) -> Json:
+def _tool(name: str, effect: str, optional: Sequence[str] = (), /, **parameters: Json) -> Json:
     required = [parameter for parameter in parameters if parameter not in optional]
     schema = {"type": "object", "properties": parameters, "required": required, "additionalProperties": False}
     return {"effect": effect, "function": {"name": name, "description": name, "parameters": schema}}
@@ -297,8 +297,7 @@ class Theatre:
 
     def steps(self, steps: Sequence[Json], protocol: str = "text") -> Played:
         """Acts out reference steps, given as in a task file."""
-        read = self.stage.task.model_validate({**self.stage.task.model_dump(), "reference": steps}).reference
-        return self.play(Reference(read, self.stage.task.hidden.facts), protocol)
+        return self.play(Reference(_STEPS.validate_python(steps), self.stage.task.hidden.facts), protocol)
 
     def score(self, played: Played, *, live: bool = True) -> Score:
         """Scores what was just played; not `live`: from the stored record alone."""
@@ -317,6 +316,3 @@ def theatre(stage) -> Theatre:
 def reference() -> list[Json]:
     """The library's reference steps, as data."""
     return [dict(step) for step in REFERENCE]
-
-
-__all__ = ["Final", "Tale", "Theatre"]

@@ -6,6 +6,7 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
+from synthagent.errors import InputError
 from synthagent.schema.checks import (
     All,
     Asked,
@@ -62,6 +63,8 @@ class Design:
     restrictions: tuple[tuple[str, str], ...]
     """(goal, restriction) whose rules the brief holds."""
     distractors: int
+    watched: str | None = None
+    """A goal that nobody asks for; a rule of its is in the brief, and its tools are among the distractors."""
     flip: Flip | None = None
     missing: str | None = None
     """The tool that is left out."""
@@ -74,6 +77,11 @@ class Design:
     long_goal: str | None = None
     """The goal whose tool result is made long."""
     difficulty: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def staged(self) -> tuple[str, ...]:
+        """Goals that need rows."""
+        return self.goals if self.watched is None else (*self.goals, self.watched)
 
     @property
     def identify(self) -> Identify | None:
@@ -96,10 +104,13 @@ def knows_user(steps: Sequence[Mapping[str, Any]]) -> bool:
     return any("$me." in repr(step.get("args")) for step in steps)
 
 
-def family(design: Design, name: str, seed: str) -> list[Task]:
-    """The root, and its twin when the design has a flip. Raises `TaskFault` or `InputError` for a design in vain."""
+def family(design: Design, name: str, seed: str) -> tuple[list[Task], dict[str, Blueprint]]:
+    """The root, and its twin when the design has a flip; and their worlds, by id.
+
+    Raises `TaskFault` or `InputError` for a design in vain.
+    """
     random = Random(seed)
-    scene = set_scene(design.domain, design.goals, random, design.now, own_name(design.persona))
+    scene = set_scene(design.domain, design.staged, random, design.now, own_name(design.persona))
     if design.long_goal:
         bulk = design.domain.goals[design.long_goal].bulk
         assert bulk is not None
@@ -107,22 +118,22 @@ def family(design: Design, name: str, seed: str) -> list[Task]:
     tools = _tools(design, random)
     voice = Random(f"{seed}/voice").getrandbits(64)
     root = _Draft(design, scene, scene.legal, tools, name, None, voice)
-    first = root.task()
-    if design.flip is None:
-        return [first]
-    if design.flip.kind == "row":
+    drafts = [root]
+    if design.flip is not None and design.flip.kind == "row":
         changed = row_twin(scene, design.flip)
-        return [first, _Draft(design, changed, changed.legal, tools, name, design.flip, voice).task()]
-    goal = design.flip.goal
-    names = {**scene.legal, goal: scene.forbidden[goal, design.flip.restriction]}
-    return [first, _Draft(design, scene, names, tools, name, design.flip, voice, root.blueprint).task()]
+        drafts.append(_Draft(design, changed, changed.legal, tools, name, design.flip, voice))
+    elif design.flip is not None:
+        goal = design.flip.goal
+        names = {**scene.legal, goal: scene.forbidden[goal, design.flip.restriction]}
+        drafts.append(_Draft(design, scene, names, tools, name, design.flip, voice, root.blueprint))
+    return [draft.task() for draft in drafts], {draft.blueprint.world_id: draft.blueprint for draft in drafts}
 
 
 def _tools(design: Design, random: Random) -> tuple[str, ...]:
     """Tools that the goals need, distractors, and the transfer, in random order."""
-    plans = [design.domain.goals[name].plan for name in design.goals]
-    if design.identify:
-        plans.append(design.identify.plan)
+    plans = [design.domain.goals[name].plan for name in design.staged]
+    if any(knows_user(plan) for plan in plans):
+        plans.append(design.domain.identify[design.way].plan)
     needed = {step["call"] for plan in plans for step in plan if "call" in step} - {design.missing}
     # A distractor must not be able to stand in for the missing tool, nor can a goal's own tool be one.
     spare = sorted(set(design.domain.tools) - needed - {design.missing})
@@ -207,6 +218,8 @@ class _Draft:
             if self.design.revealed
         )
         kept = set(plan.asked) | self._asked_if_legal()
+        if not kept:
+            raise InputError("nothing is left to ask the user")
         return Hidden(
             goal=" ".join(wants),
             disposition=self.design.disposition,
@@ -349,9 +362,10 @@ class _Draft:
         spec = self.domain.goals[goal]
         facts = {fact: fill(use.value, names) for fact, use in spec.uses().items()}
         plan = Plan(self.domain, facts, frozenset(), Random(0))
-        if self.design.identify and knows_user(spec.plan):
-            facts |= {f: fill(v, {"me": names["me"]}) for f, v in self.design.identify.facts.items()}
-            plan.identify(self.design.identify)
+        if knows_user(spec.plan):
+            way = self.domain.identify[self.design.way]
+            facts |= {f: fill(v, {"me": names["me"]}) for f, v in way.facts.items()}
+            plan.identify(way)
         for step in spec.plan:
             if step.get("call", self.tool_names[0]) in self.tool_names:
                 plan.add(step, names, goal)

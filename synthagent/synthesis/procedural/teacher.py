@@ -1,7 +1,7 @@
 """The procedural teacher: tasks without a language model. From (seed, persona, difficulty) to verified families."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from synthagent.errors import InputError, TaskFault
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Task
+from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.procedural.compose import Design, family
 from synthagent.synthesis.procedural.domain import Domain, Goal
 from synthagent.synthesis.procedural.scene import Flip
@@ -41,6 +42,8 @@ LEVELS: dict[str, Knobs] = {
 
 _MISSING, _REVEALED, _LONG, _CONFIRM = 0.14, 0.14, 0.09, 0.3
 """Shares of families with each feature; drawn so that at least one task in twenty has each."""
+_WATCHED = 0.1
+"""Share of the others with a rule that has nothing to do with what is asked."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Made:
     index: int
     tasks: tuple[Task, ...]
     rejected: str = ""
+    compiled: Mapping[str, Blueprint] = field(default_factory=dict)
+    """World id -> world, compiled while the family was composed."""
 
 
 def families(
@@ -72,8 +77,8 @@ def families(
         name = f"{domain.name}-{seed}-{index:06d}"
         try:
             design = draw(domain, persona, random, difficulty, knobs or {}, index)
-            tasks = [_sealed(task, seed, index) for task in family(design, name, f"{seed}/{index}/scene")]
-            yield Made(index, tuple(tasks))
+            tasks, compiled = family(design, name, f"{seed}/{index}/scene")
+            yield Made(index, tuple(_sealed(task, seed, index) for task in tasks), compiled=compiled)
         except (InputError, TaskFault) as error:
             yield Made(index, (), f"{domain.name}: {error}")
         index += 1
@@ -100,6 +105,8 @@ def draw(
     last = flip.goal if flip else goals[-1]
     ordered = (*(name for name in goals if name != last), last)
     way = _way(domain, random, drawn["depth"])
+    gone = _main_tool(domain.goals[last]) if missing else None
+    watched = _watched(domain, ordered, random, gone) if missing or random.random() < _WATCHED else None
     return Design(
         domain=domain,
         persona=persona,
@@ -108,10 +115,11 @@ def draw(
         goals=ordered,
         way=way,
         inlined=_inlined(domain, ordered, random, drawn["facts"], last if flip or missing else "", way),
-        restrictions=_restrictions(domain, ordered, random, drawn["traps"], flip),
+        restrictions=_restrictions(domain, ordered, random, drawn["traps"], flip, watched, gone),
+        watched=watched,
         distractors=drawn["distractors"],
         flip=flip,
-        missing=_main_tool(domain.goals[last]) if missing else None,
+        missing=gone,
         transfer=missing and random.random() < 0.4,
         confirm=confirm,
         revealed=revealed,
@@ -198,12 +206,32 @@ def _inlined(domain: Domain, goals: Sequence[str], random: Random, most: int, ke
     return frozenset(options[: max(0, len(set(hidden)) - max(most, 1))])
 
 
+def _watched(domain: Domain, goals: Sequence[str], random: Random, gone: str | None) -> str | None:
+    """A goal beside those asked for, so that its rules can be kept by leaving its tools alone."""
+    names = sorted(set(domain.goals) - set(goals))
+    random.shuffle(names)
+    for name in names:
+        goal = domain.goals[name]
+        tools = {step["call"] for step in goal.plan if "call" in step}
+        if gone not in tools and "me" not in goal.bind:
+            return name
+    return None
+
+
 def _restrictions(
-    domain: Domain, goals: Sequence[str], random: Random, most: int, flip: Flip | None
-) -> tuple[tuple[str, str], ...]:
-    """Rules for the brief: the flipped one always, others up to the number drawn."""
-    options = [(name, key) for name in goals for key in domain.goals[name].restrictions]
+    domain: Domain, goals: Sequence[str], random: Random, most: int, flip: Flip | None, watched: str | None,
+    gone: str | None,
+) -> tuple[tuple[str, str], ...]:  # fmt: skip
+    """Rules for the brief: the flipped one always, one of the watched goal, others up to the number drawn."""
+    options = [
+        (name, key)
+        for name in goals
+        for key, restriction in domain.goals[name].restrictions.items()
+        if restriction.tool != gone
+    ]
     random.shuffle(options)
     first = [(flip.goal, flip.restriction)] if flip else []
+    if watched:
+        first.append((watched, random.choice(sorted(domain.goals[watched].restrictions))))
     chosen = {*first, *options[: max(most - len(first), 1 - len(first))]}
-    return tuple(option for option in sorted(options) if option in chosen)
+    return tuple(sorted(chosen))
