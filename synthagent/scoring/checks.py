@@ -5,7 +5,7 @@ is what `before` compares. What the words mean is fixed in docs/reference/checks
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, assert_never
@@ -39,6 +39,9 @@ from synthagent.simulation.episode import Stage
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.values import mentions, mentions_money
 from synthagent.simulation.world import Final, RowChange
+
+Named = Callable[[str, Any], bool]
+"""Whether a text names a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +94,12 @@ class Evidence:
             self._results[index] = orjson.loads(event.response)
         return self._results[index]
 
-    def told_before(self, value: Any, index: int) -> bool:
+    def told_before(self, value: Any, index: int, named: Named = mentions) -> bool:
         """The brief or the user named the value before this event."""
         brief = self.stage.task.brief
-        if mentions(brief.instruction, value) or any(mentions(rule, value) for rule in brief.rules):
+        if named(brief.instruction, value) or any(named(rule, value) for rule in brief.rules):
             return True
-        return any(mentions(event.text, value) for i, event in self.replies if i < index)
+        return any(named(event.text, value) for i, event in self.replies if i < index)
 
     def query(self, statements: Iterable[tuple[str, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
         """Runs read-only SQL over the final state, the initial state attached as `base`. Raises `TaskFault`."""
@@ -241,9 +244,8 @@ def _equal(one: Any, two: Any) -> bool:
 def _said(spec: SaidSpec, evidence: Evidence) -> Iterator[int]:
     for index, message in evidence.messages:
         for value, money in _candidates(spec, evidence, index):
-            named = mentions_money(message, value) if money else mentions(message, value)
-            shown = value / 100 if money else value
-            if named and not evidence.told_before(shown, index):
+            named: Named = mentions_money if money else mentions
+            if named(message, value) and not evidence.told_before(value, index, named):
                 yield index
                 break
 
@@ -334,7 +336,10 @@ def _agreement(spec: ConfirmedSpec, event: ToolEvent, index: int, evidence: Evid
 
 
 def _names(message: str, value: Any) -> bool:
-    return mentions(message, value) if isinstance(value, str | int | float) else True
+    """Truths, lists and nothing at all have no spelling to look for."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return True
+    return mentions(message, value)
 
 
 def _spoken(arguments: Mapping[str, Any]) -> tuple[str, ...]:

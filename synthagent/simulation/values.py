@@ -57,6 +57,7 @@ def reading(text: str) -> Reading:
     return Reading(text)
 
 
+@lru_cache(maxsize=8192)
 def plain(text: str) -> str:
     """Lower case, words and numbers only, one space between: what "the same words" means here."""
     words = re.findall(r"[\w]+(?:[.'-][\w]+)*|[%]", text.translate(_QUOTES).casefold())

@@ -2,6 +2,8 @@
 
 import pytest
 
+from synthagent.schema.episodes import Limits
+
 NAME = {"asked": "name"}
 
 
@@ -46,7 +48,4 @@ def test_a_request_that_was_revealed_counts_as_asked(theatre):
     )
     other = theatre.other(hidden=hidden)
     assert other.found({"asked": "request_2"}, other.script("Done, it is renewed.", "Done.")).holds
-    assert not other.found({"asked": "request_2"}, other.script("One moment.", "I have looked.", limits=TWO)).holds
-
-
-TWO = __import__("synthagent.schema.episodes", fromlist=["Limits"]).Limits(turns=2)
+    assert not other.found({"asked": "request_2"}, other.script("One moment.", "I have looked.", limits=Limits(turns=2))).holds
