@@ -48,7 +48,8 @@ def settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
     limits = {name: value for name in Limits.model_fields if (value := options.get(name)) is not None}
     merged = {**data, **{name: v for name in Settings.model_fields if (v := options.get(name)) is not None}}
     if limits:
-        merged["limits"] = {**data.get("limits", {}), **limits}
+        own = data.get("limits", {})
+        merged["limits"] = {**own, **limits} if isinstance(own, dict) else own
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:

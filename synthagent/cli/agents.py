@@ -47,8 +47,11 @@ def role(text: str) -> Role:
     if scheme not in SCHEMES and scheme not in plugins.names("synthagent.models"):
         known = ", ".join((*SCHEMES, *plugins.names("synthagent.models")))
         raise InputError(f"--agent: unknown scheme '{scheme}'", way_out=f"known: {known}")
-    if scheme == "openai" and "@" not in argument:
-        raise InputError(f"--agent: '{text}' lacks the endpoint", way_out="write openai:MODEL@http://host:port/v1")
+    if scheme == "openai":
+        name, at, url = argument.partition("@")
+        if not at:
+            raise InputError(f"--agent: '{text}' lacks the endpoint", way_out="write openai:MODEL@http://host:port/v1")
+        remote(name, url, Settings(), {})  # refuses what is no URL, before a run folder is made in its name
     return Role(scheme, argument)
 
 

@@ -1,6 +1,7 @@
 """quickstart: the whole loop in a few minutes, on real tasks, with nothing but a laptop."""
 
 import importlib.util
+from itertools import islice
 from pathlib import Path
 
 from synthagent.cli.agents import role
@@ -14,7 +15,9 @@ from synthagent.errors import InputError, SynthAgentError
 from synthagent.evaluation.report import lines
 from synthagent.llm.local_models import cache_dir, fetch, find
 from synthagent.schema.episodes import Limits
+from synthagent.schema.tasks import Task
 from synthagent.storage.run_folder import RunFolder
+from synthagent.storage.task_file import read_tasks, write_tasks
 
 MODEL = "smollm2-135m"
 MODEL_TASKS = 8
@@ -30,7 +33,7 @@ def run_quickstart(out: Path, n: int, seed: int, model: bool, json: bool) -> Non
     run_synth(tasks, n, "procedural", seed, None, "mixed", None, [], no_knobs, True, False)
     say("2. played by the reference, by one who refuses everything, by one who does nothing")
     run = out / "run"
-    settings = Settings(in_flight=2, temperature=0.3, max_tokens=160)
+    settings = Settings(in_flight=2, temperature=0.3, max_tokens=100)
     manifest = manifest_for(tasks, [role(text) for text in SCRIPTED], 1, "text", seed, None, settings)
     with open_run(tasks, run, manifest, _exists(run), None) as folder:
         roll_into(folder, [role(text) for text in SCRIPTED], "text", settings)
@@ -44,6 +47,11 @@ def run_quickstart(out: Path, n: int, seed: int, model: bool, json: bool) -> Non
     print_report(rows)
     say(f"Where to look next:\n  synthagent show {tasks}\n  synthagent show {run}\n  synthagent check {tasks}")
     say("  docs/getting-started.md: your own personas, domains and models")
+
+
+def _long(task: Task) -> bool:
+    """Reading a long tool result takes a small model on two cores longer than anybody wants to wait here."""
+    return "long_result" in task.provenance.features
 
 
 def _exists(run: Path) -> bool:
@@ -68,9 +76,11 @@ def _model_rows(out: Path, tasks: Path, seed: int, settings: Settings) -> list: 
             fetch(MODEL, cache_dir(), say)
         run = out / "run-model"
         who = role(f"local:{MODEL}")
-        short = settings.model_copy(update={"limits": Limits(turns=8, tokens=1000, malformed=3, seconds=120)})
-        manifest = manifest_for(tasks, [who], 1, "text", seed, MODEL_TASKS, short)
-        with open_run(tasks, run, manifest, _exists(run), MODEL_TASKS) as folder:
+        short = settings.model_copy(update={"limits": Limits(turns=6, tokens=500, malformed=3)})
+        few = out / "tasks-model.jsonl"
+        write_tasks(few, islice((task for task in read_tasks(tasks) if not _long(task)), MODEL_TASKS))
+        manifest = manifest_for(few, [who], 1, "text", seed, None, short)
+        with open_run(few, run, manifest, _exists(run), None) as folder:
             roll_into(folder, [who], "text", short)
             return lines(folder.index.rows())
     except SynthAgentError as error:

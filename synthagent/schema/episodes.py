@@ -26,8 +26,8 @@ class Stop(StrEnum):
 class Limits(Record):
     """When an episode is cut. Turn, token and malformed limits are scored as they stand; a time limit is not."""
 
-    turns: int = Field(default=32, ge=1)
-    """Assistant messages (paper: 16)."""
+    turns: int = Field(default=40, ge=1)
+    """Assistant messages (paper: 16; composed tasks take more). Screening plays under the same limit."""
     tokens: int = Field(default=13_000, ge=1)
     """Response tokens, summed over turns (paper: 13,000)."""
     malformed: int = Field(default=5, ge=1)

@@ -115,7 +115,9 @@ class Malformed:
 
 Act = Calls | Says | Answers | Malformed
 
-_TAGGED = re.compile(r"\A\s*(?:<think>.*?</think>\s*)?<(question|answer)>(.*?)</\1>\s*\Z", re.S)
+_TAGGED = re.compile(
+    r"\A\s*(?:<think>.*?</think>\s*)?<(question|answer)>((?:(?!</?(?:question|answer)>).)*)</\1>\s*\Z", re.S
+)
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>\s*", re.S)
 
 
@@ -130,7 +132,9 @@ def read_turn(turn: AssistantTurn, protocol: Protocol) -> Act:
         if tagged is None:
             return Malformed("expected a tool call, <question>...</question> or <answer>...</answer>")
         text = tagged[2].strip()
-        return Says(text) if tagged[1] == "question" else Answers(text)
+        if tagged[1] == "answer":
+            return Answers(text)
+        return Says(text) if text else Malformed("the question is empty")
     text = _THOUGHT.sub("", turn.content).strip()
     if protocol == "tools":
         return Answers(text)
@@ -166,7 +170,11 @@ def from_hermes(text: str, turn: int) -> tuple[str, tuple[ToolCall, ...], tuple[
             malformed.append('a <tool_call> holds {"name": "...", "arguments": {...}}')
             continue
         arguments = value.get("arguments", {})
-        raw = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+        try:
+            raw = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+        except TypeError as error:  # nested deeper than orjson writes
+            malformed.append(f"the arguments of <tool_call> cannot be read: {error}")
+            continue
         calls.append(ToolCall(id=f"call_{turn}_{number}", name=value["name"], arguments=raw))
     return _HERMES.sub("", text).strip(), tuple(calls), tuple(malformed)
 
@@ -178,7 +186,7 @@ def to_hermes(messages: Sequence[Message]) -> list[Message]:
         if message["role"] == "assistant" and message.get("tool_calls"):
             calls = [
                 f'<tool_call>{{"name": {orjson.dumps(c["function"]["name"]).decode()}, '
-                f'"arguments": {c["function"]["arguments"] or "{}"}}}</tool_call>'
+                f'"arguments": {_inside_tag(c["function"]["arguments"])}}}</tool_call>'
                 for c in message["tool_calls"]
             ]
             plain.append({"role": "assistant", "content": "\n".join(filter(None, [message.get("content"), *calls]))})
@@ -191,6 +199,11 @@ def to_hermes(messages: Sequence[Message]) -> list[Message]:
         else:
             plain.append({"role": message["role"], "content": message["content"]})
     return plain
+
+
+def _inside_tag(arguments: str) -> str:
+    """Argument text that does not end the tag it stands in: JSON may write "/" as "\\/"."""
+    return arguments.replace("</", "<\\/") or "{}"
 
 
 def _day(now: str) -> str:

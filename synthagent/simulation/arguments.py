@@ -4,7 +4,7 @@ Hostile input: raw text of any size and shape comes in, and either a dict that c
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,8 @@ import orjson
 from synthagent.schema.record import Json, canonical
 
 MAX_ARGUMENT_BYTES = 64 * 1024
+MAX_DEPTH = 64
+"""How deep arrays and objects may be nested: far beyond any tool, and far below what breaks a JSON library."""
 
 
 class BadArguments(Exception):
@@ -69,7 +71,28 @@ def parse(raw: str) -> dict[str, Any]:
         raise BadArguments(f"the arguments are not JSON: {_short(str(error))}", "malformed") from error
     if not isinstance(value, dict):
         raise BadArguments("the arguments are not a JSON object", "malformed")
+    if max(raw.count("["), raw.count("{")) > MAX_DEPTH // 2 and _deeper_than(value, MAX_DEPTH):
+        raise BadArguments(f"the arguments are nested deeper than {MAX_DEPTH} levels", "limit")
     return value
+
+
+def _deeper_than(value: Json, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [item for one in level if isinstance(one, dict | list) for item in _children(one)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _children(value: dict[str, Json] | list[Json]) -> Iterable[Json]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def canonical_text(value: Json) -> str:
+    """Canonical JSON; with integers beyond 2**53, which RFC 8785 cannot carry but a column can, written out."""
+    try:
+        return canonical(value).decode()
+    except ValueError:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def check_storable(value: Json, path: str = "") -> None:
@@ -117,19 +140,25 @@ def binder(parameters: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], tuple
     An absent parameter is bound as NULL; 1.0 for an integer becomes 1; arrays and objects become canonical JSON text.
     """
     properties: dict[str, Any] = parameters.get("properties", {})
-    integers = {name for name, schema in properties.items() if schema.get("type") == "integer"}
+    integers = {name for name, schema in properties.items() if "integer" in kinds_of(schema)}
     empty = dict.fromkeys(properties)
 
     def bind(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         typed: dict[str, Any] = {}
         bound = empty.copy()
         for name, value in arguments.items():
-            kept = int(value) if isinstance(value, float) and name in integers else value
+            kept = int(value) if isinstance(value, float) and value.is_integer() and name in integers else value
             typed[name] = kept
-            bound[name] = canonical(kept).decode() if isinstance(kept, list | dict) else kept
+            bound[name] = canonical_text(kept) if isinstance(kept, list | dict) else kept
         return typed, bound
 
     return bind
+
+
+def kinds_of(schema: Any) -> tuple[str, ...]:
+    """The types a schema names; none for a schema that names none."""
+    kinds = schema.get("type", ()) if isinstance(schema, Mapping) else ()
+    return (kinds,) if isinstance(kinds, str) else tuple(kinds)
 
 
 def _short(text: str, most: int = 300) -> str:

@@ -104,8 +104,11 @@ async def play(
                 stop = Stop.TIME_LIMIT
                 failure = Failure(blame=Blame.INFRASTRUCTURE, reason="time_limit", detail=f"{limits.seconds} s")
         except EpisodeFailure as error:
-            failure = Failure(blame=error.blame, reason=error.reason, detail=str(error)[:2000])
-        final = world.final()
+            failure = _failure(error)
+        try:
+            final = world.final()
+        except EpisodeFailure as error:
+            stop, failure, final = Stop.FAILED, _failure(error), Final(stage.blueprint.digest, None)
     episode = Episode(
         task_id=stage.task.id,
         sample=sample,
@@ -124,6 +127,10 @@ async def play(
         started=round(started, 3),
     )
     return Played(episode, final)
+
+
+def _failure(error: EpisodeFailure) -> Failure:
+    return Failure(blame=error.blame, reason=error.reason, detail=str(error)[:2000])
 
 
 @dataclass(slots=True)

@@ -14,11 +14,18 @@ from typing import Any
 
 import orjson
 
-from synthagent.errors import TaskFault
-from synthagent.schema.record import canonical
+from synthagent.errors import EpisodeFailure, TaskFault
 from synthagent.schema.tasks import Require, Return, Run, Tool, World
-from synthagent.simulation.arguments import BadArguments, Schema, binder, check_storable, parse
-from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mode
+from synthagent.simulation.arguments import (
+    BadArguments,
+    Schema,
+    binder,
+    canonical_text,
+    check_storable,
+    kinds_of,
+    parse,
+)
+from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mode, Stalled
 
 MAX_RESULT_ROWS = 5_000
 MAX_RESULT_BYTES = 1_000_000
@@ -143,9 +150,12 @@ class Blueprint:
                 guard.refill()
                 answers.append(guard.fetch(guard.execute(Mode.READ, sql, parameters), MAX_RESULT_ROWS))
             return answers
+        except Stalled as error:
+            raise EpisodeFailure(f"a check took too long: {error}", reason="stalled") from error
         finally:
-            guard.undo("final")
-            guard.keep("final")
+            if not guard.lost:
+                guard.undo("final")
+                guard.keep("final")
 
     def _apply(self, guard: Guard, changes: "list[RowChange]") -> None:
         keys = {table.name: table.key for table in self.tables}
@@ -153,16 +163,19 @@ class Blueprint:
             if change.before is not None:
                 where = " AND ".join(f"{_quoted(name)} IS ?" for name in keys[change.table])
                 key = tuple(change.before[name] for name in keys[change.table])
-                guard.db.execute(f"DELETE FROM main.{_quoted(change.table)} WHERE {where}", key)
+                guard.own(f"DELETE FROM main.{_quoted(change.table)} WHERE {where}", key)
         for change in changes:
             if change.after is not None:
                 marks = ", ".join("?" * len(change.after))
                 insert = f"INSERT INTO main.{_quoted(change.table)} VALUES ({marks})"
-                guard.db.execute(insert, tuple(change.after.values()))
+                guard.own(insert, tuple(change.after.values()))
 
     def rows_of(self, guard: Guard) -> Rows:
-        """All rows of the connection's main database."""
-        return {table.name: guard.db.execute(table.select).fetchall() for table in self.tables}
+        """All rows of the connection's main database. Raises `TaskFault` for text that is not Unicode."""
+        try:
+            return {table.name: guard.own(table.select).fetchall() for table in self.tables}
+        except sqlite3.OperationalError as error:
+            raise TaskFault(f"a tool stored what cannot be read: {error}", reason="program") from error
 
 
 class Final:
@@ -185,14 +198,15 @@ class Final:
 class LiveWorld:
     """One episode's world. `close` gives its connection back; use as a context manager."""
 
-    __slots__ = ("_calls", "_digest", "_dirty", "_guard", "_home", "blueprint")
+    __slots__ = ("_calls", "_closed", "_digest", "_dirty", "_done", "_guard", "_home", "blueprint")
 
     def __init__(self, blueprint: Blueprint, guard: Guard, home: list[Guard]):
         self.blueprint = blueprint
         self._guard, self._home = guard, home
-        self._calls: dict[tuple[str, bytes], int] = {}
+        self._calls: dict[tuple[str, str], int] = {}
+        self._done: list[tuple[Program, dict[str, Any], dict[str, Any]]] = []
         self._digest: str | None = blueprint.digest
-        self._dirty = False
+        self._dirty = self._closed = False
 
     def __enter__(self) -> "LiveWorld":
         return self
@@ -201,6 +215,10 @@ class LiveWorld:
         self.close()
 
     def close(self) -> None:
+        """Gives the connection back. Harmless when repeated: it must not be given to two worlds."""
+        if self._closed:
+            return
+        self._closed = True
         if self._dirty:
             self._guard.undo("start")
         self._home.append(self._guard)
@@ -246,13 +264,17 @@ class LiveWorld:
     def _run(self, program: Program, typed: dict[str, Any], bound: dict[str, Any]) -> ToolResult:
         guard, tool = self._guard, program.tool
         self._name_ids(tool, typed)
-        guard.refill()
         if not program.writes:
+            guard.refill()
             try:
                 return self._steps(program, typed, bound)
             except BudgetExceeded as error:
                 return _failed("limit", f"{tool} took more than it may: {error}", typed)
+            finally:
+                if guard.lost:
+                    self._restart()
         guard.save("call")
+        guard.refill()
         kept = False
         try:
             result = self._steps(program, typed, bound)
@@ -262,22 +284,33 @@ class LiveWorld:
         except sqlite3.IntegrityError:
             return _failed("precondition", "the request conflicts with what is already on record", typed)
         finally:
-            if not kept:
-                guard.undo("call")
-            guard.keep("call")
+            if guard.lost:
+                self._restart()
+            else:
+                if not kept:
+                    guard.undo("call")
+                guard.keep("call")
         if kept:
             self._digest, self._dirty = None, True
-            key = (tool, canonical(typed))
+            key = (tool, canonical_text(typed))
             self._calls[key] = self._calls.get(key, 0) + 1
+            self._done.append((program, typed, bound))
         return result
+
+    def _restart(self) -> None:
+        """The failed call took the whole transaction with it: what succeeded before is done again."""
+        done, self._done, self._calls = self._done, [], {}
+        self._guard.save("start")
+        for program, typed, bound in done:
+            self._run(program, typed, bound)
 
     def _name_ids(self, tool: str, typed: dict[str, Any]) -> None:
         """`new_id` inside this call: a hash of world, tool, arguments and how often this call succeeded before."""
 
         def source() -> str:
-            arguments = canonical(typed)
+            arguments = canonical_text(typed)
             earlier = self._calls.get((tool, arguments), 0)
-            return f"{self.blueprint.world_id}|{tool}|{arguments.decode()}|{earlier}"
+            return f"{self.blueprint.world_id}|{tool}|{arguments}|{earlier}"
 
         self._guard.clock.id_source = source
 
@@ -287,7 +320,7 @@ class LiveWorld:
         for number, step in enumerate(program.steps):
             try:
                 if isinstance(step, Require):
-                    if not guard.fetch(guard.execute(Mode.READ, step.require, bound), MAX_RESULT_ROWS):
+                    if not guard.has_row(guard.execute(Mode.READ, step.require, bound)):
                         return _failed("precondition", step.otherwise, typed)
                 elif isinstance(step, Run):
                     if guard.execute(mode, step.run, bound).rowcount < 1:
@@ -296,12 +329,19 @@ class LiveWorld:
                     cursor = guard.execute(Mode.READ, step.query, bound)
                     names = [column[0] for column in cursor.description]
                     value = shaped(step.shape, names, guard.fetch(cursor, MAX_RESULT_ROWS), program.restore)
-            except (Denied, sqlite3.OperationalError, sqlite3.ProgrammingError, OverflowError) as error:
+            except sqlite3.IntegrityError:
+                raise
+            except Stalled as error:
+                raise EpisodeFailure(f"{program.tool}, step {number + 1}: {error}", reason="stalled") from error
+            except (Denied, sqlite3.Error, ValueError, OverflowError) as error:
                 raise TaskFault(f"{program.tool}, step {number + 1}: {error}", reason="program") from error
+        try:
+            text = orjson.dumps(value)
+        except TypeError as error:  # a BLOB, or nested too deep
+            raise TaskFault(f"{program.tool}: the result is not JSON: {error}", reason="program") from error
         if program.outputs is not None and not program.outputs.accepts(value):
             complaint = program.outputs.complaint(value)
             raise TaskFault(f"{program.tool}: result does not fit `outputs`: {complaint}", reason="outputs")
-        text = orjson.dumps(value)
         if len(text) > MAX_RESULT_BYTES:
             raise BudgetExceeded(f"a result of more than {MAX_RESULT_BYTES} bytes")
         return ToolResult(True, text.decode(), value, None, typed, program.writes)
@@ -336,9 +376,11 @@ def compile_world(tools: tuple[Tool, ...], world: World, world_id: str) -> Bluep
 def _build(guard: Guard, world: World) -> tuple[tuple[Table, ...], Rows, bytes]:
     try:
         guard.script(world.ddl)
-    except (Denied, BudgetExceeded, sqlite3.Error, ValueError) as error:
+    except (Denied, BudgetExceeded, Stalled, sqlite3.Error, ValueError) as error:
         raise TaskFault(f"world.ddl: {error}", reason="ddl") from error
     tables = tuple(sorted(_tables(guard), key=lambda table: table.name))
+    if not tables:
+        guard.db.execute("PRAGMA user_version = 1")  # an image needs a page
     if sum(len(rows) for rows in world.rows.values()) > MAX_INITIAL_ROWS:
         raise TaskFault(f"world.rows: more than {MAX_INITIAL_ROWS} rows", reason="rows")
     known = {table.name: table for table in tables}
@@ -350,10 +392,10 @@ def _build(guard: Guard, world: World) -> tuple[tuple[Table, ...], Rows, bytes]:
         _fill(guard, known[name], rows)
     guard.db.execute("COMMIT")
     guard.db.execute("PRAGMA foreign_keys = ON")
-    broken = guard.db.execute("PRAGMA foreign_key_check").fetchone()
+    broken = guard.own("PRAGMA foreign_key_check").fetchone()
     if broken:
         raise TaskFault(f"world.rows.{broken[0]}: a row refers to a missing row of {broken[2]}", reason="rows")
-    initial = {table.name: guard.db.execute(table.select).fetchall() for table in tables}
+    initial = {table.name: guard.own(table.select).fetchall() for table in tables}
     return tables, initial, guard.db.serialize()
 
 
@@ -363,27 +405,33 @@ def _tables(guard: Guard) -> Iterable[Table]:
             continue
         if kind != "table" or not strict:
             raise TaskFault(f"world.ddl: {name} must be a STRICT table", reason="ddl")
-        columns = guard.db.execute("SELECT name, type, pk FROM pragma_table_info(?)", (name,)).fetchall()
-        if any(type_ not in ("INTEGER", "INT", "TEXT", "REAL") for _, type_, _ in columns):
+        query = "SELECT name, type, pk, dflt_value FROM pragma_table_info(?)"
+        columns = guard.db.execute(query, (name,)).fetchall()
+        if any(type_ not in ("INTEGER", "INT", "TEXT", "REAL") for _, type_, _, _ in columns):
             raise TaskFault(f"world.ddl: {name}: columns are INTEGER, TEXT or REAL", reason="ddl")
-        key = tuple(column for column, _, pk in sorted(columns, key=lambda row: row[2]) if pk)
+        for column, _, _, default in columns:
+            if default is not None:  # the authorizer does not see functions in a default
+                compiled(guard, Mode.READ, f"SELECT {default}", f"world.ddl: {name}.{column}")
+        key = tuple(column for column, _, pk, _ in sorted(columns, key=lambda row: row[2]) if pk)
         if not key:
             raise TaskFault(f"world.ddl: {name} has no primary key", reason="ddl")
         order = ", ".join(_quoted(column) for column in key)
-        select = f"SELECT * FROM main.{_quoted(name)} ORDER BY {order}"
-        yield Table(name, tuple(column for column, _, _ in columns), key, select)
+        names = tuple(column for column, _, _, _ in columns)
+        select = f"SELECT {', '.join(map(_quoted, names))} FROM main.{_quoted(name)} ORDER BY {order}"
+        yield Table(name, names, key, select)
 
 
 def _fill(guard: Guard, table: Table, rows: Sequence[Sequence[Any]]) -> None:
     marks = ", ".join("?" * len(table.columns))
     insert = f"INSERT INTO {_quoted(table.name)} VALUES ({marks})"
     for number, row in enumerate(rows):
+        guard.refill()
         try:
             if len(row) != len(table.columns):
                 raise ValueError(f"{len(row)} values for {len(table.columns)} columns")
             check_storable(row)
             guard.execute(Mode.BUILD, insert, tuple(row))
-        except (ValueError, BadArguments, Denied, BudgetExceeded, sqlite3.Error) as error:
+        except (ValueError, BadArguments, Denied, BudgetExceeded, Stalled, sqlite3.Error) as error:
             raise TaskFault(f"world.rows.{table.name}.{number}: {error}", reason="rows") from error
 
 
@@ -415,32 +463,43 @@ def _program(guard: Guard, tool: Tool, world: World) -> Program:
     for number, step in enumerate(steps):
         sql = step.require if isinstance(step, Require) else step.run if isinstance(step, Run) else step.query
         mode = Mode.WRITE if isinstance(step, Run) else Mode.READ
-        unknown = parameters_of(guard, mode, sql, f"{where}.{number}") - known
+        asked, gives_rows = compiled(guard, mode, sql, f"{where}.{number}")
+        unknown = asked - known
         if unknown:
             raise TaskFault(
                 f"{where}.{number}: binds {sorted(unknown)}, which the tool does not take", reason="program"
             )
-        if isinstance(step, Run) and not sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
-            raise TaskFault(f"{where}.{number}: `run` is one INSERT, UPDATE or DELETE", reason="program")
+        verb = sql.split(None, 1)[0].upper()
+        if isinstance(step, Run):
+            if verb not in ("INSERT", "UPDATE", "DELETE"):
+                raise TaskFault(f"{where}.{number}: `run` is one INSERT, UPDATE or DELETE", reason="program")
+            if gives_rows:
+                raise TaskFault(f"{where}.{number}: `run` may not have a RETURNING clause", reason="program")
+        elif verb not in ("SELECT", "WITH", "VALUES"):
+            raise TaskFault(f"{where}.{number}: `require` and `return` are one SELECT", reason="program")
     return program
 
 
-def parameters_of(guard: Guard, mode: Mode, sql: str, where: str) -> set[str]:
-    """The names one statement binds, after the authorizer has seen it. Raises `TaskFault`."""
+def compiled(guard: Guard, mode: Mode, sql: str, where: str) -> tuple[set[str], bool]:
+    """The names one statement binds and whether it gives rows, after the authorizer has seen it.
+
+    Nothing is run. Raises `TaskFault`.
+    """
     names = _Names()
+    guard.refill()
     try:
-        guard.execute(mode, f"EXPLAIN {sql}", names).close()
-    except (Denied, BudgetExceeded, sqlite3.Error, sqlite3.Warning) as error:
+        opcodes = {row[1] for row in guard.execute(mode, f"EXPLAIN {sql}", names)}
+    except (Denied, BudgetExceeded, Stalled, sqlite3.Error, sqlite3.Warning) as error:
         raise TaskFault(f"{where}: {error}", reason="program") from error
-    return names.asked
+    return names.asked, "ResultRow" in opcodes
 
 
 def shaped(shape: str, names: Sequence[str], rows: list[tuple[Any, ...]], restore: Mapping[str, Any]) -> Any:
     """Rows of a query -> the tool's result."""
-    if shape == "column":
-        return [row[0] for row in rows]
-    if shape == "value":
-        return rows[0][0] if rows else None
+    if shape in ("column", "value"):
+        back = restore.get("", _as_it_is)
+        values = [None if row[0] is None else back(row[0]) for row in (rows if shape == "column" else rows[:1])]
+        return values if shape == "column" else (values[0] if values else None)
     objects = [dict(zip(names, row, strict=True)) for row in (rows if shape == "rows" else rows[:1])]
     if restore:
         for item in objects:
@@ -451,17 +510,24 @@ def shaped(shape: str, names: Sequence[str], rows: list[tuple[Any, ...]], restor
 
 
 def _restorers(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns that the output schema calls boolean, array or object, and how to get them back from SQL's types."""
-    item = outputs.get("items", outputs) if outputs.get("type") == "array" else outputs
+    """Columns that the output schema calls boolean, array or object, and how to get them back from SQL's types.
+
+    The empty name stands for the one column of the shapes `value` and `column`.
+    """
+    item = outputs.get("items", outputs) if "array" in kinds_of(outputs) else outputs
+    columns = item.get("properties") or {"": item} if isinstance(item, Mapping) else {}
     found: dict[str, Any] = {}
-    for name, schema in (item.get("properties") or {}).items():
-        kinds = schema.get("type")
-        kinds = kinds if isinstance(kinds, list) else [kinds]
+    for name, schema in columns.items():
+        kinds = kinds_of(schema)
         if "boolean" in kinds:
             found[name] = bool
         elif "array" in kinds or "object" in kinds:
             found[name] = orjson.loads
     return found
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def digest_of(rows: Rows) -> str:

@@ -25,7 +25,7 @@ from synthagent.simulation.scripted_agents import Reference, Says
 from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
 
-_LIMITS = Limits(turns=80, tokens=1_000_000, malformed=5, seconds=60.0)
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
