@@ -46,7 +46,7 @@ def synthesis() -> Iterator[Figure]:
 
         def verify() -> None:
             for family in made:
-                runner.run(objections(family.tasks))
+                runner.run(objections(family.tasks, family.compiled))
 
         for seed in range(REPEATS):
             composing = cpu(lambda seed=seed: compose(seed))  # type: ignore[misc]

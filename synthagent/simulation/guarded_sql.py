@@ -117,8 +117,6 @@ class Guard:
         self.db.execute(f"PRAGMA hard_heap_limit = {HEAP_BYTES}")
         if attach_base:
             self.db.execute("ATTACH ':memory:' AS base")
-        # The first use of a table-valued function declares it, which the authorizer would take for a write.
-        self.db.execute("SELECT 1 FROM json_each('[]')")
         self.db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, int(attach_base))
         for limit, value in _LIMITS.items():
             self.db.setlimit(limit, value)
@@ -184,15 +182,25 @@ class Guard:
         """
         self.db.deserialize(image, name=name)
 
+    def declare(self) -> None:
+        """Makes `json_each` known. To be called after every `restore`, which would free what this keeps.
+
+        The first use of a table-valued function declares it, which the authorizer takes for a write.
+        """
+        self.own("SELECT 1 FROM json_each('[]')")
+
     def refill(self) -> None:
         """Starts a new opcode budget."""
         self._ticks = 0
         self._deadline = time.monotonic() + self._patience
 
-    def own(self, sql: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-        """Runs one of our own statements: no authorizer, and no budget until the next `refill`."""
+    def own(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one of our own statements: no authorizer and no budget. What comes after has a new one."""
         self._ticks, self._deadline = -(1 << 60), math.inf
-        return self.db.execute(sql, parameters)
+        try:
+            return self.db.execute(sql, parameters).fetchall()
+        finally:
+            self.refill()
 
     def save(self, point: str) -> None:
         """Opens a savepoint."""

@@ -122,7 +122,8 @@ class Blueprint:
     def _fresh(self, reverse: bool) -> Guard:
         guard = Guard()
         guard.restore(self.image)
-        guard.db.execute(f"PRAGMA reverse_unordered_selects = {int(reverse)}")
+        guard.declare()
+        guard.own(f"PRAGMA reverse_unordered_selects = {int(reverse)}")
         guard.clock.now = self.now
         guard.save("start")
         return guard
@@ -132,7 +133,8 @@ class Blueprint:
         guard = Guard(attach_base=True)
         guard.restore(self.image, "base")
         guard.restore(self.image)
-        guard.db.execute("PRAGMA foreign_keys = OFF")
+        guard.declare()
+        guard.own("PRAGMA foreign_keys = OFF")
         guard.clock.now = self.now
         return guard
 
@@ -173,7 +175,7 @@ class Blueprint:
     def rows_of(self, guard: Guard) -> Rows:
         """All rows of the connection's main database. Raises `TaskFault` for text that is not Unicode."""
         try:
-            return {table.name: guard.own(table.select).fetchall() for table in self.tables}
+            return {table.name: guard.own(table.select) for table in self.tables}
         except sqlite3.OperationalError as error:
             raise TaskFault(f"a tool stored what cannot be read: {error}", reason="program") from error
 
@@ -274,7 +276,6 @@ class LiveWorld:
                 if guard.lost:
                     self._restart()
         guard.save("call")
-        guard.refill()
         kept = False
         try:
             result = self._steps(program, typed, bound)
@@ -356,6 +357,7 @@ def compile_world(tools: tuple[Tool, ...], world: World, world_id: str) -> Bluep
     if len(set(names)) != len(names):
         raise TaskFault("brief.tools: two tools have one name", reason="tools")
     builder = Guard()
+    builder.declare()
     builder.db.execute("PRAGMA page_size = 1024")  # small tables: a quarter of the image, restored faster
     try:
         tables, initial, image = _build(builder, world)
@@ -392,10 +394,9 @@ def _build(guard: Guard, world: World) -> tuple[tuple[Table, ...], Rows, bytes]:
         _fill(guard, known[name], rows)
     guard.db.execute("COMMIT")
     guard.db.execute("PRAGMA foreign_keys = ON")
-    broken = guard.own("PRAGMA foreign_key_check").fetchone()
-    if broken:
-        raise TaskFault(f"world.rows.{broken[0]}: a row refers to a missing row of {broken[2]}", reason="rows")
-    initial = {table.name: guard.own(table.select).fetchall() for table in tables}
+    for table, _, parent, _ in guard.own("PRAGMA foreign_key_check"):
+        raise TaskFault(f"world.rows.{table}: a row refers to a missing row of {parent}", reason="rows")
+    initial = {table.name: guard.own(table.select) for table in tables}
     return tables, initial, guard.db.serialize()
 
 

@@ -74,8 +74,13 @@ def test_a_foreign_write_between_yes_and_deed_spoils_it(tale):
 
 
 def test_reads_and_failed_writes_between_do_not(tale):
-    tale.ask_yes(QUESTION).call("opening_hours").call("pay_fees", member_id="M-999", amount_cents=50)
+    tale.ask_yes(QUESTION).call("find_member", name="Nobody").call("pay_fees", member_id="M-999", amount_cents=50)
     assert renew(tale).holds(CONFIRMED)
+
+
+def test_what_is_written_afterwards_takes_nothing_back(tale):
+    renew(tale.ask_yes(QUESTION)).call("pay_fees", member_id="M-204", amount_cents=50)
+    assert tale.holds(CONFIRMED)
 
 
 def test_one_question_may_name_two_actions(tale):

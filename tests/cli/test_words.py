@@ -1,0 +1,118 @@
+"""What is answered to the words themselves: help, typos, and who is told what with which exit code."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from synthagent.cli.main import app
+
+COMMANDS = {*get_command(app).commands} - {"models"} | {"models fetch", "models list"}
+
+
+def test_these_are_the_commands():
+    assert {command.split()[0] for command in COMMANDS} == {
+        "synth", "check", "show", "split", "rollout", "score", "report", "models", "quickstart", "doctor",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself_and_each_of_its_options(cli, command: str):
+    done = cli(*command.split(), "--help")
+    assert done.code == 0
+    words = command.split()
+    found = get_command(app).commands[words[0]]
+    for word in words[1:]:
+        found = found.commands[word]
+    assert found.help.split(".")[0].split()[0] in done.out
+    for option in found.params:
+        assert option.help, f"{command} {option.name} says nothing of itself"
+        if option.param_type_name == "option":
+            assert option.opts[0] in done.out
+
+
+def test_without_words_the_commands_are_listed_as_for_help(cli):
+    listed = cli("--help")
+    assert listed.code == 0
+    assert all(f"  {command.split()[0]} " in listed.out for command in COMMANDS)
+    bare = cli()
+    assert (bare.code, bare.out + bare.err) == (2, listed.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["sinth"], "'synth'"),
+        (["repot"], "'report'"),
+        (["models", "fecth"], "'fetch'"),
+        (["rollout", "T", "--agnet", "scripted:done"], "--agent"),
+        (["synth", "--sed", "1"], "--seed"),
+    ],
+)
+def test_a_typo_is_answered_with_what_was_probably_meant(cli, words: list[str], meant: str):
+    done = cli(*words)
+    assert done.code == 2
+    assert meant in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (["synth", "--out", "T", "--domains", "libary"], "library"),
+        (["synth", "--out", "T", "--teacher", "gpt"], "procedural"),
+        (["synth", "--out", "T", "--difficulty", "extreme"], "easy, medium, hard, mixed"),
+        (["synth", "--out", "T", "--goals", "many"], "2 or 1-3"),
+        (["synth", "--out", "T", "--depth", "3-1"], "lower end first"),
+        (["synth", "--out", "T", "--goals", "0"], "between 1 and 4"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "reference"], "scripted:NAME"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "scripted:referense"], "reference, nothing, refuse"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "gpt:4"], "known: scripted, openai"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt"], "openai:MODEL@http://host:port/v1"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt@localhost:80"], "no http(s) URL"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "scripted:done", "--protocol", "xml"], "text, tools, tags"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "scripted:done", "--user", "gpt"], "known: facts"),
+        (["rollout", "nowhere.jsonl", "--out", "R", "--agent", "scripted:done"], "nowhere.jsonl: cannot be read"),
+        (["split", "TASKS", "--out", "R", "--by", "persona"], "family, domain"),
+        (["split", "TASKS", "--out", "R", "--shares", "0.8/0.1"], "0.8/0.1/0.1"),
+        (["split", "TASKS", "--out", "R", "--shares", "0.8/0.3/0.1"], "add up to 1"),
+        (["check", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["show", "TASKS", "ffffffff"], "no task 'ffffffff'"),
+        (["models", "fetch", "gpt-5"], "smollm2-135m"),
+        (["doctor", "--endpoint", "gpt"], "openai:MODEL@http://host:port/v1"),
+    ],
+)
+def test_wrong_input_is_exit_code_2_or_1_for_doctor_and_the_message_names_the_way_out(
+    cli, tasks: Path, tmp_path: Path, monkeypatch, words: list[str], known: str
+):
+    monkeypatch.chdir(tmp_path)
+    done = cli(*(str(tasks) if word == "TASKS" else word for word in words))
+    assert done.code == (1 if words[0] == "doctor" else 2)
+    assert known in " ".join((done.out + done.err).split())
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "T").exists()
+    assert not (tmp_path / "R" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("command", [["report"], ["score"], ["show"]])
+def test_what_is_no_run_folder_cannot_be_finished_exit_code_3(cli, tmp_path: Path, command: list[str]):
+    done = cli(*command, tmp_path)
+    assert done.code == 3
+    assert f"{tmp_path}: not a run folder" in done.err
+
+
+def test_the_installed_command_is_the_same_program(tmp_path: Path):
+    program = [str(Path(sys.executable).with_name("synthagent"))]
+    told = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == version("synthagent")
+    refused = subprocess.run([*program, "report", tmp_path], capture_output=True, text=True)
+    assert (refused.returncode, refused.stderr.startswith("error: ")) == (3, True)
+
+
+def test_help_does_not_wait_for_what_only_commands_need():
+    heavy = "{'pydantic', 'aiohttp', 'anyio', 'yaml', 'jinja2', 'sqlite3', 'jsonschema_rs', 'xllamacpp'}"
+    code = f"import sys, synthagent.cli.main; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,1 @@
+"""Every decision of the scoring, flipped once: see `__main__`."""
