@@ -288,7 +288,10 @@ def shelf(
     takes: dict[str, Any] | None = None,
     effect: str | None = None,
 ) -> Blueprint:
-    """A world of one table and two tools: `act`, which runs these steps, and `put(id, n)`, which adds a row."""
+    """A world of one table and two tools: `act`, which runs these steps, and `put(id, n)`, which adds a row.
+
+    Nothing that `act` takes is required.
+    """
     takes = {"id": TEXT, "n": WHOLE} if takes is None else takes
     acting = effect or ("write" if any(isinstance(step, Run) for step in steps) else "read")
     programs = {"act": steps}

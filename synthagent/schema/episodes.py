@@ -44,6 +44,8 @@ class AgentEvent(Record):
     calls: tuple[ToolCall, ...] = ()
     answer: str | None = None
     """What the user hears when the agent means this turn as its last word (protocols `tools` and `tags`)."""
+    truncated: bool = False
+    """The model hit the limit of one turn."""
     usage: Usage = Usage()
     seconds: float = 0.0
 

@@ -175,7 +175,14 @@ class _Run:
         act = read_turn(turn, self.cast.protocol)
         answer = act.text if isinstance(act, Answers) else None
         self.events.append(
-            AgentEvent(text=turn.content, calls=turn.tool_calls, answer=answer, usage=turn.usage, seconds=seconds)
+            AgentEvent(
+                text=turn.content,
+                calls=turn.tool_calls,
+                answer=answer,
+                truncated=turn.truncated,
+                usage=turn.usage,
+                seconds=seconds,
+            )
         )
         self.messages.append(_assistant(turn))
         match act:

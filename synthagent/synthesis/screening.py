@@ -4,7 +4,7 @@
 nothing, the reference with a question left out. Pure otherwise: no files, no models.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, get_args
@@ -21,7 +21,7 @@ from synthagent.schema.tasks import AskStep, CallStep, Fact, ReferenceStep, Task
 from synthagent.scoring.scorer import score
 from synthagent.simulation.agent import Agent
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
-from synthagent.simulation.scripted_agents import Reference, Says
+from synthagent.simulation.scripted_agents import Reference, Says, resolve
 from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
 
@@ -57,7 +57,7 @@ async def objections(family: Sequence[Task], compiled: Mapping[str, Blueprint] |
     return found
 
 
-async def _screened(task: Task, used: set[str], compiled: Mapping[str, Blueprint]) -> Any:
+async def _screened(task: Task, used: set[str], compiled: Mapping[str, Blueprint]) -> AsyncIterator[tuple[str, str]]:
     for text in _static(task):
         yield "rubric", text
     for text in _leaks(task):
@@ -227,7 +227,7 @@ async def _played(stage: Stage, agent: Agent, protocol: Protocol = "text") -> tu
     return played, score(stage, played.episode, played.final)
 
 
-async def _reference(stage: Stage) -> Any:
+async def _reference(stage: Stage) -> AsyncIterator[str]:
     task = stage.task
     for protocol in get_args(Protocol):
         agent = Reference(task.reference, task.hidden.facts)
@@ -243,7 +243,7 @@ async def _reference(stage: Stage) -> Any:
             yield f"protocol {protocol}: a call fails: {failed[0][:200]}"
 
 
-async def _nothing(stage: Stage) -> Any:
+async def _nothing(stage: Stage) -> AsyncIterator[str]:
     _, result = await _played(stage, Says("scripted:nothing", "Goodbye."))
     if isinstance(result, Unscored):
         yield f"{result.blame}: {result.reason}: {result.detail}"
@@ -255,7 +255,7 @@ async def _nothing(stage: Stage) -> Any:
         yield f"scores {result.reward}"
 
 
-async def _traps(stage: Stage) -> Any:
+async def _traps(stage: Stage) -> AsyncIterator[str]:
     for criterion in stage.task.rubric.forbidden:
         if not criterion.trap:
             yield f"{criterion.id} has no trap"
@@ -273,17 +273,32 @@ async def _traps(stage: Stage) -> Any:
 
 def _order(stage: Stage) -> Iterator[str]:
     """Each tool gives equal bytes when rows without ORDER BY come in reverse."""
-    lists = [stage.task.reference, *(criterion.trap for criterion in stage.task.rubric.forbidden)]
+    lists = [stage.task.reference, *(criterion.trap for criterion in stage.task.rubric.forbidden), _probes(stage)]
+    unsteady = set()
     for steps in lists:
-        answers = [_responses(stage, steps, reverse=reverse) for reverse in (False, True)]
-        for tool, one, two in zip((s.call for s in steps if isinstance(s, CallStep)), *answers, strict=True):
-            if one != two:
-                yield f"{tool} answers in an order that its SQL does not fix"
+        straight, reversed_ = (_responses(stage, steps, reverse=reverse) for reverse in (False, True))
+        tools = (step.call for step in steps if isinstance(step, CallStep))
+        unsteady |= {tool for tool, one, two in zip(tools, straight, reversed_, strict=True) if one != two}
+    for tool in sorted(unsteady):
+        yield f"{tool} answers in an order that its SQL does not fix"
+
+
+def _probes(stage: Stage) -> tuple[CallStep, ...]:
+    """Calls of every read tool with values that stand in columns of the same name, for tools no reference calls."""
+    columns: dict[str, list[Any]] = {}
+    for table in stage.blueprint.tables:
+        for place, column in enumerate(table.columns):
+            columns.setdefault(column, []).extend(row[place] for row in stage.blueprint.initial[table.name][:3])
+    steps = []
+    for tool in stage.task.brief.tools:
+        names = tool.function.parameters.get("required", ())
+        if tool.effect == "read" and all(columns.get(name) for name in names):
+            for number in range(min((len(columns[name]) for name in names), default=1)):
+                steps.append(CallStep(call=tool.name, args={name: columns[name][number] for name in names}))
+    return tuple(steps)
 
 
 def _responses(stage: Stage, steps: Sequence[ReferenceStep], *, reverse: bool) -> list[str]:
-    from synthagent.simulation.scripted_agents import resolve
-
     facts = {fact.id: fact.value for fact in stage.task.hidden.facts}
     results: dict[int, Any] = {}
     answers = []
@@ -305,8 +320,6 @@ def _given_away(stage: Stage) -> Iterator[str]:
         shown += [(-1, world.call(tool, "{}").value) for tool in open_tools if tool in task.world.programs]
     facts = {fact.id: fact.value for fact in task.hidden.facts}
     results: dict[int, Any] = {}
-    from synthagent.simulation.scripted_agents import resolve
-
     asked_at = {step.ask: number for number, step in enumerate(task.reference) if isinstance(step, AskStep)}
     with stage.blueprint.open() as world:
         for number, step in enumerate(task.reference):
@@ -329,7 +342,7 @@ def _tells(value: Any, fact: Fact) -> bool:
     return False
 
 
-async def _necessity(stage: Stage, used: set[str]) -> Any:
+async def _necessity(stage: Stage, used: set[str]) -> AsyncIterator[str]:
     """Each hidden fact matters: without asking for it, and with another value, the reference is worth less."""
     task = stage.task
     asked = {step.ask for step in task.reference if isinstance(step, AskStep)}

@@ -4,11 +4,12 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import orjson
 import pytest
 
@@ -92,3 +93,9 @@ def journals() -> Callable[[Path], tuple[list[bytes], list[bytes]]]:
         return [orjson.dumps(timeless(e)) for e in episodes], [orjson.dumps(timeless(s)) for s in scores]
 
     return read
+
+
+@pytest.fixture
+def finished_async(finished: Callable[..., tuple[int, str, str]]) -> Callable[..., Awaitable[tuple[int, str, str]]]:
+    """The same from a test that serves an endpoint meanwhile."""
+    return lambda *words: anyio.to_thread.run_sync(lambda: finished(*words))

@@ -1,0 +1,186 @@
+"""Runs that are killed, interrupted, starved of disk or of their endpoint: what was finished stays, the rest follows."""
+
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+
+from synthagent.llm.stub import Misbehave, StubServer
+from synthagent.storage.manifest import read_manifest
+from synthagent.storage.run_folder import RunFolder
+
+REFERENCE = ("--agent", "scripted:reference", "-n", 8)
+DONE = "Done, everything has been completed."
+
+
+@pytest.fixture
+def undisturbed(finished, file: Path, tmp_path: Path) -> Path:
+    """The same run, left alone."""
+    run = tmp_path / "undisturbed"
+    code, _, err = finished("rollout", file, *REFERENCE, "--out", run)
+    assert code == 0, err
+    return run
+
+
+def wait_for_lines(path: Path, count: int) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"{path} never got {count} lines")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_was_stopped_in_the_middle_ends_like_one_that_was_not(
+    start, finished, file: Path, tmp_path: Path, undisturbed: Path, journals, how: signal.Signals
+):
+    run = tmp_path / "run"
+    with start("rollout", file, *REFERENCE, "--out", run) as process:
+        wait_for_lines(run / "scores.jsonl", 5)
+        process.send_signal(how)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
+    assert "Traceback" not in err
+    kept = (run / "episodes.jsonl").read_bytes().splitlines()[:-1]
+    assert 4 <= len(kept) < 96, "it was not stopped in the middle"
+
+    code, _, err = finished("rollout", file, *REFERENCE, "--out", run, "--resume")
+    assert code == 0, err
+    assert journals(run) == journals(undisturbed)
+    assert (run / "episodes.jsonl").read_bytes().splitlines()[: len(kept)] == kept
+
+
+def test_a_line_torn_by_a_crash_is_cut_off_and_played_again(
+    finished, file: Path, tmp_path: Path, undisturbed: Path, journals
+):
+    whole = (undisturbed / "episodes.jsonl").read_bytes()
+    before = journals(undisturbed)
+    (undisturbed / "episodes.jsonl").write_bytes(whole[:-100])
+    code, _, err = finished("rollout", file, *REFERENCE, "--out", undisturbed, "--resume")
+    assert code == 0
+    assert "a torn last line" in err
+    episodes, scores = journals(undisturbed)
+    assert episodes == before[0]
+    assert set(scores) == set(before[1])
+
+
+def test_a_second_process_on_the_same_folder_is_sent_away_and_told_by_whom(
+    finished, file: Path, tmp_path: Path, undisturbed: Path, journals
+):
+    before = journals(undisturbed)
+    manifest = read_manifest(undisturbed / "manifest.json")
+    with RunFolder.resume(undisturbed, manifest), (undisturbed / "lock").open() as lock:
+        holder = int(lock.read())
+        for words in (("rollout", file, *REFERENCE, "--out", undisturbed, "--resume"), ("score", undisturbed)):
+            code, _, err = finished(*words)
+            assert code == 3
+            assert f"process {holder} is writing to this run folder" in err
+        code, out, _ = finished("report", undisturbed, "--json")
+        assert (code, orjson.loads(out)[0]["episodes"]) == (0, 96)
+    assert journals(undisturbed) == before
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing_that_was_finished(
+    finished, file: Path, tmp_path: Path, undisturbed: Path, journals
+):
+    run = tmp_path / "run"
+    room = file.stat().st_size + 20_000
+    assert (undisturbed / "episodes.jsonl").stat().st_size > room
+    code, _, err = finished("rollout", file, *REFERENCE, "--out", run, largest_file=room)
+    assert code == 3
+    assert str(run) in err
+    assert "Traceback" not in err
+    for name in ("episodes.jsonl", "scores.jsonl"):
+        assert all(orjson.loads(line) for line in (run / name).read_bytes().splitlines())
+    kept = (run / "episodes.jsonl").read_bytes()
+    assert kept.count(b"\n") > 4
+
+    code, _, err = finished("rollout", file, *REFERENCE, "--out", run, "--resume")
+    assert code == 0, err
+    assert journals(run) == journals(undisturbed)
+    assert (run / "episodes.jsonl").read_bytes().startswith(kept)
+
+
+# ---- endpoints
+
+
+class Endpoint:
+    """A model that says that all is done; behind a gateway that loses it after so many answers."""
+
+    def __init__(self, answers: float = float("inf")):
+        self.left = answers
+        self.asked: Counter[str] = Counter()
+
+    def __call__(self, body):
+        if self.left <= 0:
+            return Misbehave(503, {"Retry-After": "0"}, {"error": {"message": "no model behind this gateway"}})
+        self.left -= 1
+        self.asked[f"{body['seed']}"] += 1
+        return DONE
+
+
+async def test_an_endpoint_that_dies_and_comes_back(finished_async, file: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    endpoint = Endpoint(answers=20)
+    async with StubServer(endpoint) as url:
+        words = ("rollout", file, "--agent", f"openai:small@{url}", "-n", 4, "--out", run, "--in-flight", 3)
+        code, _, err = await finished_async(*words)
+        assert code == 3
+        for part in ("16 episodes in a row failed", "no model behind this gateway", str(run), "--resume"):
+            assert part in err
+        scores = [orjson.loads(line)["score"] for line in (run / "scores.jsonl").read_bytes().splitlines()]
+        kept = {(s["task_id"], s["sample"]) for s in scores if s["kind"] == "scored"}
+        assert len(kept) >= 10 - 3
+        assert {s["blame"] for s in scores if s["kind"] == "unscored"} == {"infrastructure"}
+
+        told = orjson.loads((await finished_async("report", run, "--json"))[1])[0]
+        assert (told["episodes"] - told["unscored"], told["blame"]["infrastructure"]) == (len(kept), told["unscored"])
+
+        endpoint.left = float("inf")
+        code, out, err = await finished_async(*words, "--resume", "--json")
+        assert code == 0, err
+    (line,) = orjson.loads(out)
+    assert (line["episodes"], line["unscored"]) == (48, 0)
+    with RunFolder.open(run) as folder:
+        asked = {(task.id, sample) for task in folder.tasks() for sample in range(4)}
+        assert {(key.task_id, key.sample) for key in folder.done()} == asked
+    lines = [orjson.loads(line)["score"] for line in (run / "scores.jsonl").read_bytes().splitlines()]
+    times = Counter((s["task_id"], s["sample"]) for s in lines)
+    assert all(times[key] == 1 for key in kept), "what had been finished was played again"
+
+
+async def test_a_busy_or_stumbling_endpoint_costs_time_and_nothing_else(finished_async, file: Path, tmp_path: Path):
+    trouble = [
+        Misbehave(429, {"Retry-After": "0.3"}, {"error": {"message": "slow down"}}),
+        Misbehave(500, body="internal error"),
+        Misbehave(502, {"Retry-After": "0"}, "<html>bad gateway</html>"),
+        Misbehave(drop="inside", body={"half": "an answer"}),
+    ]
+    arrived: list[tuple[float, int]] = []
+
+    def stumbling(body):
+        arrived.append((time.monotonic(), body["seed"]))
+        return trouble.pop(0) if trouble else DONE
+
+    async with StubServer(stumbling) as url:
+        words = ("--agent", f"openai:small@{url}", "--limit", 4, "--in-flight", 1, "--json")
+        code, out, err = await finished_async("rollout", file, *words, "--out", tmp_path / "run")
+    assert code == 0, err
+    (line,) = orjson.loads(out)
+    assert (line["episodes"], line["unscored"]) == (4, 0)
+    first = [when for when, seed in arrived if seed == arrived[0][1]]
+    assert len(first) == 5
+    assert first[1] - first[0] >= 0.3, "it came back sooner than the server asked"
+
+
+async def test_a_wrong_key_is_not_tried_again_and_again(finished_async, file: Path, tmp_path: Path):
+    refused = Misbehave(401, body={"error": {"message": "no such key"}})
+    async with (server := StubServer(lambda _: refused)) as url:
+        words = ("--agent", f"openai:small@{url}", "-n", 4, "--in-flight", 1, "--out", tmp_path / "run")
+        code, _, err = await finished_async("rollout", file, *words)
+    assert (code, "HTTP 401" in err, "no such key" in err) == (3, True, True)
+    assert len(server.seen) == 16
