@@ -155,7 +155,7 @@ _LIBRARY_TOOLS = (
     tool("transfer_to_human", "write", {"type": "boolean"}, summary=TEXT),
 )
 _LIBRARY_USER = Hidden(
-    goal="I want to keep The Glass Harbour until 23 May 2031.",
+    goal="I want to renew my loan of The Glass Harbour until 23 May 2031.",
     facts=(
         Fact(
             id="name",

@@ -170,8 +170,12 @@ class Index:
         return {Key(*row) for row in self.query(sql, [blame.value for blame in blames])}
 
     def has_reward(self, key: Key) -> bool:
-        """Whether the episode has a reward under any rubric."""
-        sql = "SELECT 1 FROM scored WHERE agent = ? AND task_id = ? AND sample = ? AND reward IS NOT NULL"
+        """Whether the episode is there and has a reward under any rubric."""
+        # A power cut may take an episode's line and leave its score's: then it is to be played again.
+        sql = (
+            "SELECT 1 FROM scored JOIN played USING (agent, task_id, sample) "
+            "WHERE agent = ? AND task_id = ? AND sample = ? AND reward IS NOT NULL"
+        )
         return any(True for _ in self.query(sql, key))
 
     def rows(self, where: str = "1", parameters: Sequence[Any] = ()) -> Iterator[EpisodeRow]:

@@ -149,7 +149,7 @@ def _provenance(task: Task) -> Iterator[str]:
             continue
         for name, value in _literals(step.args):
             if repr(value) not in enums and not any(mentions(text, value) for text in told):
-                yield f"reference step {number}: argument {name}={value!r} comes from nowhere"
+                yield f"reference step {number}: argument {name}={value!r:.80} comes from nowhere"
 
 
 def _enums(schema: Any) -> Iterator[Any]:

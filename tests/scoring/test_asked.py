@@ -1,8 +1,13 @@
 """`asked`: disclosed in reply to a message that asked for it, by what the user heard."""
 
+import asyncio
+
 import pytest
 
 from synthagent.schema.episodes import Limits
+from synthagent.simulation.episode import Cast, play
+from synthagent.simulation.scripted_agents import Says
+from synthagent.simulation.users import UserReply
 
 NAME = {"asked": "name"}
 
@@ -49,3 +54,15 @@ def test_a_request_that_was_revealed_counts_as_asked(theatre):
     other = theatre.other(hidden=hidden)
     assert other.found({"asked": "request_2"}, other.script("Done, it is renewed.", "Done.")).holds
     assert not other.found({"asked": "request_2"}, other.script("One moment.", "I have looked.", limits=Limits(turns=2))).holds
+
+
+def test_what_a_users_model_gives_away_unasked_is_recorded_as_disclosed_only(theatre):
+    class Blurting:
+        name = "blurting"
+
+        async def reply(self, message):
+            return UserReply("I'm Ines Calder. Bye.", "other", disclosed=("name",), done=True)
+
+    played = asyncio.run(play(theatre.stage, Cast(Says("says", "Hello!"), Blurting()), Limits()))
+    assert played.episode.events[-1].disclosed == ("name",)
+    assert not theatre.found(NAME, played).holds

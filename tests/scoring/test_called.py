@@ -56,6 +56,7 @@ def test_not_called_holds_until_the_call_succeeds_and_is_known_at_the_end(tale):
         ({"title": "Paper Bridges"}, True),
         ({"title": " paper bridges "}, True),  # text by value, whatever its case
         ({"title": "Paper"}, False),
+        ({"title": "Paper Bridges II"}, False),
         ({"copies": 2.0}, True),  # numbers by value
         ({"copies": "2"}, False),
         ({"copies": 3}, False),

@@ -28,6 +28,11 @@ def test_another_tools_result_or_another_value_does_not_count(tale):
     assert not tale.holds(RENEWALS)
 
 
+def test_an_equal_field_of_another_tools_result_does_not_count(tale):
+    tale.call("get_account", member_id="M-204").tell("You owe 42.50.")
+    assert not tale.holds({"said": {"tool": "pay_fees", "path": "fees_cents"}})
+
+
 def test_a_failed_call_gives_no_value(tale):
     tale.call("renew_loan", loan_id="L-00", new_due="2031-05-23").tell("There is no such loan.")
     assert not tale.holds({"said": "no such loan"})
@@ -47,10 +52,10 @@ def test_a_value_named_beside_the_path_must_be_the_result_there(tale):
 
 @pytest.mark.parametrize(
     ("path", "counts"),
-    [("0.title", True), ("1.title", False), ("2.title", False), ("0.author", False), ("0", False), ("title", False)],
+    [("1.title", True), ("0.title", False), ("2.title", False), ("1.author", False), ("1", False), ("title", False)],
 )
 def test_a_path_leads_into_lists_and_objects_or_nowhere(tale, path, counts):
-    tale.call("list_loans", member_id="M-204").tell("You have The Salt Roads.")
+    tale.call("list_loans", member_id="M-204").tell("You have 2, the last is Paper Bridges.")
     assert tale.holds({"said": {"tool": "list_loans", "path": path}}) is counts
 
 
@@ -64,13 +69,11 @@ def test_what_the_user_says_in_reply_or_later_takes_nothing_away(tale):
     assert tale.found({"said": 7}).events == (2,)
 
 
-@pytest.mark.parametrize("told", ["the instruction", "a rule"])
-def test_what_the_brief_says_is_an_echo(tale, theatre, told):
-    value = 1500 if told == "a rule" else "your books"
-    source = tale.call("opening_hours") if told == "a rule" else tale.call("list_loans", member_id="M-204")
-    source.tell("The hall takes 1500 people." if told == "a rule" else "You have 3 of them.")
-    check = {"said": {"tool": "opening_hours", "path": "hall"}} if value == 1500 else {"said": 3}
-    assert not tale.holds(check)
+@pytest.mark.parametrize(("value", "told"), [(14, "the instruction"), ("1500", "a rule")])
+def test_what_the_brief_says_is_an_echo(tale, value, told):
+    tale.call("opening_hours").tell(f"There are {value}, as you know, and 7 desks.")
+    assert tale.holds({"said": 7})
+    assert not tale.holds({"said": value}), f"it is in {told}"
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from synthagent.llm.stub import Misbehave, StubServer
 from synthagent.rollouts.group import roll_group
 from synthagent.schema.episodes import FormEvent, Limits, Stop, ToolEvent
 from synthagent.schema.scores import Scored, Unscored
-from synthagent.simulation.episode import Cast, facts_user
+from synthagent.simulation.episode import Cast, facts_user, prepare
 from synthagent.simulation.model_agent import ModelAgent, Sampling
+from synthagent.simulation.scripted_agents import call
 
 PROSE = "I would first look up the member and then, having considered the options, extend the loan."
 BROKEN = '<tool_call>{"name": "find_member", "arguments": {"name": "Em'
+HUGE = "x" * 10_000_000
 UNCLOSED = '<tool_call>{"name": "find_member", "arguments": {}}'
 
 
@@ -100,27 +102,34 @@ async def test_what_is_no_answer_of_a_model_is_unscored_infrastructure(tasks, ga
     assert outcome.episode.stop is Stop.FAILED
 
 
-async def test_a_model_that_talks_past_its_own_window_fails_itself(tasks):
-    full = {"error": {"message": "This model's maximum context length is 512 tokens.", "code": 400}}
-    outcome = await outcome_of(tasks[0], lambda _: Misbehave(400, body=full), limits=Limits())
-    assert outcome.episode.stop in (Stop.TOKEN_LIMIT, Stop.FAILED)
-    rambling = await outcome_of(tasks[0], lambda _: ChatReply(content="word " * 400), limits=Limits(tokens=900))
-    assert rambling.episode.stop is Stop.TOKEN_LIMIT
-    assert isinstance(rambling.score, Scored)
-    assert rambling.score.blame is Blame.AGENT
+async def test_a_model_that_talks_past_its_window_or_its_allowance_fails_itself(tasks):
+    full = {"error": {"message": "This model's maximum context length is 5120 tokens.", "code": 400}}
+    for say in (lambda _: Misbehave(400, body=full), lambda _: ChatReply(content="word " * 4000)):
+        outcome = await outcome_of(tasks[0], say, limits=Limits(tokens=900))
+        assert outcome.episode.stop is Stop.TOKEN_LIMIT
+        assert isinstance(outcome.score, Scored)
+        assert (outcome.score.reward, outcome.score.blame) == (0.0, Blame.AGENT)
 
 
-async def test_an_argument_of_ten_megabytes_is_an_answer_like_any_other(tasks):
-    """It reaches the world whole, and neither the answer nor the state grows with it."""
-    huge = "x" * 10_000_000
+async def test_an_argument_of_ten_megabytes_is_the_agents_mistake_and_grows_nothing(tasks):
+    """Every tool says so in a few words, and the state is as before."""
+    stage = prepare(tasks[0])
+    with stage.blueprint.open() as world:
+        before = world.digest
+        for tool in tasks[0].brief.tools:
+            for name in tool.function.parameters.get("properties", {}):
+                result = world.call(tool.name, f'{{"{name}": "{HUGE}"}}')
+                assert not result.ok
+                assert len(result.response) < 1_000
+        assert world.digest == before
 
-    def say(body):
-        turn = sum(message["role"] == "assistant" for message in body["messages"])
-        return calling(("transfer_to_human", {"summary": huge})) if turn == 0 else "Done."
+    class Boundless:
+        name = "boundless"
 
-    outcome = await outcome_of(tasks[0], say)
-    calls = [event for event in outcome.episode.events if isinstance(event, ToolEvent)]
-    assert len(calls) == 1
-    assert len(calls[0].response) < 2_000
+        async def act(self, view):
+            return call("transfer_to_human", {"summary": HUGE}, number=0)
+
+    casting = lambda stage, _: Cast(Boundless(), facts_user(stage))  # noqa: E731
+    (outcome,) = (await roll_group(tasks[0], casting, Limits(turns=2), n=1, seed=0)).outcomes
     assert isinstance(outcome.score, Scored)
-    assert outcome.score.reward == 0.0
+    assert (outcome.score.reward, outcome.score.blame) == (0.0, Blame.AGENT)

@@ -230,7 +230,11 @@ def _plan_complaints(
 
 def load(path: Path) -> Domain:
     """Reads a domain file (YAML). Raises `InputError`."""
-    return _read(path.read_bytes(), str(path))
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    return _read(text, str(path))
 
 
 def _read(text: bytes, where: str) -> Domain:
