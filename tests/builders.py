@@ -403,7 +403,7 @@ def _argument(name: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     if name == "k":
         return st.sampled_from(KEYS)
     if name == "turns":
-        return st.sampled_from((1, 2, 3, 1_000_000))
+        return st.sampled_from((1, 2, 3, 5, 8, 1_000_000))
     return {value["type"]: _COLUMN[kind] for kind, value in _SCHEMA.items()}[schema["type"]]
 
 

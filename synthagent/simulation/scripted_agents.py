@@ -77,6 +77,8 @@ def resolve(value: Any, facts: Mapping[str, Any], results: Mapping[int, Any]) ->
     found = dig(results[int(step)], path)
     if "where" in value:
         wanted = {column: resolve(item, facts, results) for column, item in value["where"].items()}
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            raise TaskFault(f"reference: step {step} gave no list of rows to choose from", reason="reference")
         rows = [row for row in found if all(same(row.get(c), v) for c, v in wanted.items())]
         if len(rows) != 1:
             raise TaskFault(f"reference: {len(rows)} rows of step {step} match {wanted}", reason="reference")

@@ -36,9 +36,9 @@ def verified(made: Iterable[Made], screen: Screen, n: int) -> Iterator[Kept | Re
     Raises `NothingKept` when more than nine families in ten fail over the first hundred or more.
     """
     kept = rejected = 0
+    if n < 1:
+        return
     for family in made:
-        if kept >= n:
-            return
         reasons = (family.rejected,) if family.rejected else tuple(screen(family))
         if reasons:
             rejected += 1
@@ -47,5 +47,7 @@ def verified(made: Iterable[Made], screen: Screen, n: int) -> Iterator[Kept | Re
             for task in family.tasks[: n - kept]:
                 kept += 1
                 yield Kept(task)
+            if kept >= n:
+                return
         if rejected > 90 and rejected > 9 * (kept + 1):
             raise NothingKept(f"{rejected} families rejected, {kept} tasks kept; the last: {reasons[:1]}")

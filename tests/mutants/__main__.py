@@ -117,7 +117,7 @@ def _pytest(folder: Path, *, keep: bool = False) -> tuple[int, str]:
         env["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "tests/scoring"],
+            [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:inline_snapshot", "tests/scoring"],
             cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

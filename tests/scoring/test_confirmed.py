@@ -123,3 +123,10 @@ def test_asked_with_a_wrong_date_the_user_corrects_and_nothing_is_confirmed(thea
     assert not reply.agreed and "23 May" in reply.text
     assert not theatre.found(CONFIRMED, played).holds
     assert theatre.found({"asked": "until"}, played).holds, "the correction gives the fact away: it was asked for"
+
+
+def test_a_foreign_write_that_was_played_is_on_record(theatre):
+    payment = {"call": "pay_fees", "args": {"member_id": "M-204", "amount_cents": 50}}
+    renewal = {"call": "renew_loan", "args": {"loan_id": "L-81", "new_due": "2031-05-23"}}
+    assert theatre.found(CONFIRMED, theatre.script(QUESTION, renewal, "Done.")).holds
+    assert not theatre.found(CONFIRMED, theatre.script(QUESTION, [payment, renewal], "Done.")).holds

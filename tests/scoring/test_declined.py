@@ -2,6 +2,8 @@
 
 import pytest
 
+from synthagent.schema.episodes import Stop
+
 DECLINED = {"declined": {"tool": "renew_loan"}}
 SORRY = "I'm sorry, others are waiting for Paper Bridges, so I cannot renew it."
 
@@ -47,6 +49,13 @@ def test_a_transfer_counts_and_a_failed_one_does_not(tale):
     assert not tale.holds(DECLINED), "a transfer without its summary fails"
     tale.call("transfer_to_human", summary="She wants to renew Paper Bridges.")
     assert tale.found(DECLINED).events == (3,)
+
+
+def test_only_a_transfer_that_succeeds_ends_the_episode(theatre):
+    failed, handed_over = {"call": "transfer_to_human"}, {"call": "transfer_to_human", "args": {"summary": "Help."}}
+    played = theatre.script(failed, handed_over, "Goodbye.")
+    assert (played.episode.stop, played.episode.turns) == (Stop.TRANSFERRED, 2)
+    assert len(theatre.found(DECLINED, played).events) == 1
 
 
 def test_an_ordinary_call_is_no_transfer(tale):

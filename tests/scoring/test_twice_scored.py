@@ -58,7 +58,7 @@ def test_every_scripted_agent_keeps_its_score(theatre, name, protocol):
     assert live.reward == (1.0 if name == "reference" else pytest.approx(live.reward)) and live.reward <= 1.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(turns=TURNS, protocol=st.sampled_from(PROTOCOLS))
 def test_whatever_an_agent_does_scores_the_same_from_the_record(theatre, turns, protocol):
     played = theatre.script(*turns, protocol=protocol)

@@ -108,7 +108,8 @@ def test_tools_are_shown_without_what_only_the_world_needs():
 
 
 def test_calls_are_taken_out_of_a_text_in_their_order():
-    text = 'I look.\n<tool_call>{"name": "a", "arguments": {"x": [1]}}</tool_call>\n<tool_call> {"name": "b"} </tool_call>!'
+    one, two = '<tool_call>{"name": "a", "arguments": {"x": [1]}}</tool_call>', '<tool_call> {"name": "b"} </tool_call>'
+    text = f"I look.\n{one}\n{two}!"
     rest, calls, malformed = from_hermes(text, 3)
     assert (rest, malformed) == ("I look.\n\n!", ())
     assert [(one.id, one.name, one.arguments) for one in calls] == [

@@ -80,7 +80,7 @@ async def test_a_refusal_is_argued_with_until_the_arguments_are_spent():
 
 
 async def test_a_refusal_that_offers_something_else_is_argued_with_first():
-    offer = "I can't renew it. Shall I reserve another book for you instead?"
+    offer = "I can't renew it. Shall I order you a pizza instead?"
     first, second, third = await told(user(), offer, offer, offer)
     assert [first.text, second.text] == list(TASK.hidden.escape_lines)
     assert (third.agreed, third.done) == (False, False)

@@ -1,15 +1,14 @@
-"""Tasks on disk, and the command line as a program of its own: to be killed, starved and let down."""
+"""Tasks on disk, and the command line: as a call, and as a program of its own where one is to be killed or starved."""
 
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
 import orjson
 import pytest
 
@@ -18,8 +17,7 @@ from synthagent.storage.task_file import write_tasks
 from synthagent.synthesis import personas
 from synthagent.synthesis.procedural import domain
 from synthagent.synthesis.procedural.teacher import families
-
-REFERENCE = ("--agent", "scripted:reference")
+from tests.commands import Done, synthagent
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +28,15 @@ def tasks() -> tuple[Task, ...]:
     return tuple(islice(chain.from_iterable(family.tasks for family in made), 12))
 
 
-@pytest.fixture
-def file(tasks: tuple[Task, ...], tmp_path: Path) -> Path:
-    """The same tasks in a file."""
-    path = tmp_path / "tasks.jsonl"
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Done]:
+    return synthagent
+
+
+@pytest.fixture(scope="session")
+def file(tasks: tuple[Task, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same tasks in a file, not to be changed."""
+    path = tmp_path_factory.mktemp("tasks") / "tasks.jsonl"
     write_tasks(path, tasks)
     return path
 
@@ -62,18 +65,6 @@ def start() -> Started:
     return started
 
 
-@pytest.fixture
-def finished(start: Started) -> Callable[..., tuple[int, str, str]]:
-    """Runs `synthagent` to its end: (exit code, stdout, stderr)."""
-
-    def run(*words: object, **options: Any) -> tuple[int, str, str]:
-        with start(*words, **options) as process:
-            out, err = process.communicate(timeout=60)
-        return process.returncode, out, err
-
-    return run
-
-
 def timeless(value: Any) -> Any:
     """Without `seconds` and `started`, at every level."""
     if isinstance(value, dict):
@@ -93,9 +84,3 @@ def journals() -> Callable[[Path], tuple[list[bytes], list[bytes]]]:
         return [orjson.dumps(timeless(e)) for e in episodes], [orjson.dumps(timeless(s)) for s in scores]
 
     return read
-
-
-@pytest.fixture
-def finished_async(finished: Callable[..., tuple[int, str, str]]) -> Callable[..., Awaitable[tuple[int, str, str]]]:
-    """The same from a test that serves an endpoint meanwhile."""
-    return lambda *words: anyio.to_thread.run_sync(lambda: finished(*words))

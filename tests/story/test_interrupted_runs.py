@@ -1,27 +1,28 @@
 """Runs that are killed, starved of disk or of their endpoint: what was finished stays, and the rest follows."""
 
+import os
+import shutil
 import signal
 import time
 from collections import Counter
 from pathlib import Path
 
+import anyio.to_thread
 import orjson
 import pytest
 
 from synthagent.llm.stub import Misbehave, StubServer
-from synthagent.storage.manifest import read_manifest
 from synthagent.storage.run_folder import RunFolder
 
 REFERENCE = ("--agent", "scripted:reference", "-n", 8)
 DONE = "Done, everything has been completed."
 
 
-@pytest.fixture
-def undisturbed(finished, file: Path, tmp_path: Path) -> Path:
-    """The same run, left alone."""
-    run = tmp_path / "undisturbed"
-    code, _, err = finished("rollout", file, *REFERENCE, "--out", run)
-    assert code == 0, err
+@pytest.fixture(scope="session")
+def undisturbed(cli, file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, left alone; not to be changed."""
+    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    assert cli("rollout", file, *REFERENCE, "--out", run).code == 0
     return run
 
 
@@ -36,7 +37,7 @@ def wait_for_lines(path: Path, count: int) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_was_stopped_in_the_middle_ends_like_one_that_was_not(
-    start, finished, file: Path, tmp_path: Path, undisturbed: Path, journals, how: signal.Signals
+    start, cli, file: Path, tmp_path: Path, undisturbed: Path, journals, how: signal.Signals
 ):
     run = tmp_path / "run"
     with start("rollout", file, *REFERENCE, "--out", run) as process:
@@ -48,49 +49,47 @@ def test_a_run_that_was_stopped_in_the_middle_ends_like_one_that_was_not(
     kept = (run / "episodes.jsonl").read_bytes().splitlines()[:-1]
     assert 4 <= len(kept) < 96, "it was not stopped in the middle"
 
-    code, _, err = finished("rollout", file, *REFERENCE, "--out", run, "--resume")
-    assert code == 0, err
+    assert cli("rollout", file, *REFERENCE, "--out", run, "--resume").code == 0
     assert journals(run) == journals(undisturbed)
     assert (run / "episodes.jsonl").read_bytes().splitlines()[: len(kept)] == kept
 
 
 def test_an_episode_that_a_power_cut_took_is_played_again_although_its_score_is_left(
-    finished, file: Path, undisturbed: Path, journals
+    cli, file: Path, tmp_path: Path, undisturbed: Path, journals
 ):
-    episodes, scores = journals(undisturbed)
-    whole = (undisturbed / "episodes.jsonl").read_bytes()
-    (undisturbed / "episodes.jsonl").write_bytes(whole[:-100])
-    code, _, err = finished("rollout", file, *REFERENCE, "--out", undisturbed, "--resume")
-    assert code == 0, err
-    assert "a torn last line" in err
-    again = journals(undisturbed)
-    assert (again[0], set(again[1])) == (episodes, set(scores))
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    whole = (run / "episodes.jsonl").read_bytes()
+    (run / "episodes.jsonl").write_bytes(whole[:-100])
+    done = cli("rollout", file, *REFERENCE, "--out", run, "--resume")
+    assert done.code == 0, done.err
+    assert "a torn last line" in done.err
+    (episodes, scores), (before, scores_before) = journals(run), journals(undisturbed)
+    assert (episodes, set(scores)) == (before, set(scores_before))
 
 
 def test_a_second_process_on_the_same_folder_is_sent_away_and_told_by_whom(
-    finished, file: Path, tmp_path: Path, undisturbed: Path, journals
+    start, cli, file: Path, undisturbed: Path, journals
 ):
     before = journals(undisturbed)
-    manifest = read_manifest(undisturbed / "manifest.json")
-    with RunFolder.resume(undisturbed, manifest), (undisturbed / "lock").open() as lock:
-        holder = int(lock.read())
-        for words in (("rollout", file, *REFERENCE, "--out", undisturbed, "--resume"), ("score", undisturbed)):
-            code, _, err = finished(*words)
-            assert code == 3
-            assert f"process {holder} is writing to this run folder" in err
-        code, out, _ = finished("report", undisturbed, "--json")
-        assert (code, orjson.loads(out)[0]["episodes"]) == (0, 96)
+    with RunFolder.open(undisturbed, write=True):
+        with start("rollout", file, *REFERENCE, "--out", undisturbed, "--resume") as second:
+            _, err = second.communicate(timeout=30)
+        assert second.returncode == 3
+        assert f"process {os.getpid()} is writing to this run folder" in err
+        assert cli("score", undisturbed).code == 3
+        assert cli("report", undisturbed, "--json").json[0]["episodes"] == 96, "readers are let in"
     assert journals(undisturbed) == before
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing_that_was_finished(
-    finished, file: Path, tmp_path: Path, undisturbed: Path, journals
+    start, cli, file: Path, tmp_path: Path, undisturbed: Path, journals
 ):
     run = tmp_path / "run"
     room = file.stat().st_size + 20_000
     assert (undisturbed / "episodes.jsonl").stat().st_size > room
-    code, _, err = finished("rollout", file, *REFERENCE, "--out", run, largest_file=room)
-    assert code == 3
+    with start("rollout", file, *REFERENCE, "--out", run, largest_file=room) as process:
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 3
     assert str(run) in err
     assert "Traceback" not in err
     for name in ("episodes.jsonl", "scores.jsonl"):
@@ -98,8 +97,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing_that_was_finished(
     kept = (run / "episodes.jsonl").read_bytes()
     assert kept.count(b"\n") > 4
 
-    code, _, err = finished("rollout", file, *REFERENCE, "--out", run, "--resume")
-    assert code == 0, err
+    assert cli("rollout", file, *REFERENCE, "--out", run, "--resume").code == 0
     assert journals(run) == journals(undisturbed)
     assert (run / "episodes.jsonl").read_bytes().startswith(kept)
 
@@ -122,27 +120,32 @@ class Endpoint:
         return DONE
 
 
-async def test_an_endpoint_that_dies_and_comes_back(finished_async, file: Path, tmp_path: Path):
+async def meanwhile(cli, *words: object):
+    """A command, beside the endpoint that this test serves."""
+    return await anyio.to_thread.run_sync(lambda: cli(*words))
+
+
+async def test_an_endpoint_that_dies_and_comes_back(cli, file: Path, tmp_path: Path):
     run = tmp_path / "run"
     endpoint = Endpoint(answers=20)
     async with StubServer(endpoint) as url:
         words = ("rollout", file, "--agent", f"openai:small@{url}", "-n", 4, "--out", run, "--in-flight", 3)
-        code, _, err = await finished_async(*words)
-        assert code == 3
+        done = await meanwhile(cli, *words)
+        assert done.code == 3
         for part in ("16 episodes in a row failed", "no model behind this gateway", str(run), "--resume"):
-            assert part in err
+            assert part in done.err
         scores = [orjson.loads(line)["score"] for line in (run / "scores.jsonl").read_bytes().splitlines()]
         kept = {(s["task_id"], s["sample"]) for s in scores if s["kind"] == "scored"}
         assert len(kept) >= 10 - 3
         assert {s["blame"] for s in scores if s["kind"] == "unscored"} == {"infrastructure"}
 
-        told = orjson.loads((await finished_async("report", run, "--json"))[1])[0]
+        (told,) = cli("report", run, "--json").json
         assert (told["episodes"] - told["unscored"], told["blame"]["infrastructure"]) == (len(kept), told["unscored"])
 
         endpoint.left = float("inf")
-        code, out, err = await finished_async(*words, "--resume", "--json")
-        assert code == 0, err
-    (line,) = orjson.loads(out)
+        done = await meanwhile(cli, *words, "--resume", "--json")
+        assert done.code == 0, done.err
+    (line,) = done.json
     assert (line["episodes"], line["unscored"]) == (48, 0)
     with RunFolder.open(run) as folder:
         asked = {(task.id, sample) for task in folder.tasks() for sample in range(4)}
@@ -152,7 +155,7 @@ async def test_an_endpoint_that_dies_and_comes_back(finished_async, file: Path, 
     assert all(times[key] == 1 for key in kept), "what had been finished was played again"
 
 
-async def test_a_busy_or_stumbling_endpoint_costs_time_and_nothing_else(finished_async, file: Path, tmp_path: Path):
+async def test_a_busy_or_stumbling_endpoint_costs_time_and_nothing_else(cli, file: Path, tmp_path: Path):
     trouble = [
         Misbehave(429, {"Retry-After": "0.3"}, {"error": {"message": "slow down"}}),
         Misbehave(500, body="internal error"),
@@ -167,19 +170,21 @@ async def test_a_busy_or_stumbling_endpoint_costs_time_and_nothing_else(finished
 
     async with StubServer(stumbling) as url:
         words = ("--agent", f"openai:small@{url}", "--limit", 4, "--in-flight", 1, "--json")
-        code, out, err = await finished_async("rollout", file, *words, "--out", tmp_path / "run")
-    assert code == 0, err
-    (line,) = orjson.loads(out)
+        done = await meanwhile(cli, "rollout", file, *words, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    (line,) = done.json
     assert (line["episodes"], line["unscored"]) == (4, 0)
     first = [when for when, seed in arrived if seed == arrived[0][1]]
     assert len(first) == 5
     assert first[1] - first[0] >= 0.3, "it came back sooner than the server asked"
 
 
-async def test_a_wrong_key_is_not_tried_again_and_again(finished_async, file: Path, tmp_path: Path):
+async def test_a_wrong_key_is_not_tried_again_and_again(cli, file: Path, tmp_path: Path):
     refused = Misbehave(401, body={"error": {"message": "no such key"}})
     async with (server := StubServer(lambda _: refused)) as url:
         words = ("--agent", f"openai:small@{url}", "-n", 4, "--in-flight", 1, "--out", tmp_path / "run")
-        code, _, err = await finished_async("rollout", file, *words)
-    assert (code, "HTTP 401" in err, "no such key" in err) == (3, True, True)
+        done = await meanwhile(cli, "rollout", file, *words)
+    assert done.code == 3
+    assert "HTTP 401" in done.err
+    assert "no such key" in done.err
     assert len(server.seen) == 16

@@ -178,12 +178,14 @@ def complaints(domain: Domain) -> list[str]:
     found = []
     if domain.me not in domain.tables:
         found.append(f"me: there is no table '{domain.me}'")
+    found += _table_complaints(domain)
     for way, identify in domain.identify.items():
         found += _plan_complaints(domain, f"identify.{way}", identify.plan, set(identify.facts), set())
     for name, goal in domain.goals.items():
         where = f"goals.{name}"
         facts = set(goal.facts) | {fact for way in domain.identify.values() for fact in way.facts}
         found += _plan_complaints(domain, where, goal.plan, facts, set(goal.restrictions))
+        found += _name_complaints(domain, where, goal)
         aliases = {str(step["as"]) for step in goal.plan if "as" in step}
         for key, restriction in goal.restrictions.items():
             found += [
@@ -206,6 +208,48 @@ def complaints(domain: Domain) -> list[str]:
             if len(kinds) != 1 or subgoal[min(kinds)].split(".")[0] not in aliases:
                 found.append(f"{where}.subgoals.{number}: wants one of looked, outcome, said, naming a step's `as`")
     return found
+
+
+def _table_complaints(domain: Domain) -> list[str]:
+    """Tables are filled in order: what one refers to must come before it."""
+    found = []
+    earlier: set[str] = set()
+    for name, table in domain.tables.items():
+        parents = {f"tables.{name}.rows.per": table.rows.per} if isinstance(table.rows, PerParent) else {}
+        for column, generator in table.columns.items():
+            if "ref" in generator:
+                parents[f"tables.{name}.columns.{column}.ref"] = generator["ref"]
+            found += _word_complaints(domain, f"tables.{name}.columns.{column}", generator)
+        found += [
+            f"{place}: there is no table '{p}' before this one" for place, p in parents.items() if p not in earlier
+        ]
+        earlier.add(name)
+    return found
+
+
+def _name_complaints(domain: Domain, where: str, goal: Goal) -> list[str]:
+    """Tools, tables and words that a goal speaks of beside its plan."""
+    tools = {f"{where}.restrictions.{key}.tool": restriction.tool for key, restriction in goal.restrictions.items()}
+    tables = {f"{where}.bind.{key}.row": spec["row"] for key, spec in goal.bind.items() if "row" in spec}
+    if goal.confirm:
+        tools[f"{where}.confirm.tool"] = goal.confirm.tool
+    if goal.bulk:
+        tools[f"{where}.bulk.tool"] = goal.bulk.tool
+        tables[f"{where}.bulk.table"] = goal.bulk.table
+    found = [f"{place}: there is no tool '{tool}'" for place, tool in tools.items() if tool not in domain.tools]
+    found += [f"{place}: there is no table '{table}'" for place, table in tables.items() if table not in domain.tables]
+    return found + _word_complaints(domain, f"{where}.bind", goal.bind)
+
+
+def _word_complaints(domain: Domain, where: str, value: Any) -> list[str]:
+    """Lists of words that are picked from and not there, at any depth."""
+    if not isinstance(value, dict):
+        return []
+    words = value.get("pick")
+    found = (
+        [f"{where}.pick: there are no words '{words}'"] if isinstance(words, str) and words not in domain.words else []
+    )
+    return found + [one for key, item in value.items() for one in _word_complaints(domain, f"{where}.{key}", item)]
 
 
 def _plan_complaints(

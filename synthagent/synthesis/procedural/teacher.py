@@ -40,8 +40,10 @@ LEVELS: dict[str, Knobs] = {
     "hard": Knobs(goals=(2, 4), depth=(1, 3), facts=(4, 12), distractors=(3, 6), traps=(2, 6)),
 }
 
-_MISSING, _REVEALED, _LONG, _CONFIRM = 0.14, 0.14, 0.09, 0.3
+_MISSING, _REVEALED, _LONG, _CONFIRM = 0.14, 0.14, 0.14, 0.3
 """Shares of families with each feature; drawn so that at least one task in twenty has each."""
+_FACT_TWINS = 0.56
+"""Share of families that want a fact twin: more than half, since fewer restrictions allow one."""
 _WATCHED = 0.1
 """Share of the others with a rule that has nothing to do with what is asked."""
 
@@ -76,7 +78,7 @@ def families(
         persona = personas[Random(f"{seed}/persona/{index}").randrange(len(personas))]
         name = f"{domain.name}-{seed}-{index:06d}"
         try:
-            design = draw(domain, persona, random, difficulty, knobs or {}, index)
+            design = draw(domain, persona, random, difficulty, knobs or {})
             tasks, compiled = family(design, name, f"{seed}/{index}/scene")
             yield Made(index, tuple(_sealed(task, seed, index) for task in tasks), compiled=compiled)
         except (InputError, TaskFault) as error:
@@ -88,9 +90,7 @@ def _sealed(task: Task, seed: int, index: int) -> Task:
     return task.model_copy(update={"provenance": task.provenance.model_copy(update={"seeds": (seed, index)})})
 
 
-def draw(
-    domain: Domain, persona: str, random: Random, difficulty: Difficulty, given: Mapping[str, Range], index: int
-) -> Design:
+def draw(domain: Domain, persona: str, random: Random, difficulty: Difficulty, given: Mapping[str, Range]) -> Design:
     """Decides a family's shape."""
     level = random.choice(tuple(LEVELS)) if difficulty == "mixed" else difficulty
     ranges = {**LEVELS[level].model_dump(), **given}
@@ -101,7 +101,7 @@ def draw(
     missing = feature < _MISSING
     revealed = len(goals) > 1 and _MISSING <= feature < _MISSING + _REVEALED / 0.5
     long_goal = next((g for g in goals if domain.goals[g].bulk), None) if random.random() < _LONG / 0.6 else None
-    flip = None if missing else _flip(domain, goals, random, index)
+    flip = None if missing else _flip(domain, goals, random)
     last = flip.goal if flip else goals[-1]
     ordered = (*(name for name in goals if name != last), last)
     way = _way(domain, random, drawn["depth"])
@@ -162,15 +162,15 @@ def _main_tool(goal: Goal) -> str:
     return str([step["call"] for step in goal.plan if "call" in step][-1])
 
 
-def _flip(domain: Domain, goals: Sequence[str], random: Random, index: int) -> Flip | None:
-    """Which restriction bites, and how: by turns a fact twin and a row twin."""
+def _flip(domain: Domain, goals: Sequence[str], random: Random) -> Flip | None:
+    """Which restriction bites, and how: a fact twin as often as a row twin."""
     options = [
         Flip(name, key, kind)
         for name in goals
         for key, restriction in domain.goals[name].restrictions.items()
         for kind in _kinds(domain.goals[name], restriction.flip, alone=len(goals) == 1)
     ]
-    wanted = "fact" if index // len(domain.goals) % 2 else "row"
+    wanted = "fact" if random.random() < _FACT_TWINS else "row"
     fitting = [flip for flip in options if flip.kind == wanted] or options
     return random.choice(fitting) if fitting else None
 

@@ -1,0 +1,145 @@
+"""docs/reference/cli.md names every command, option, default and column, and none that does not exist."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import typer
+
+from synthagent.cli.main import app, run
+from synthagent.config import Settings
+from synthagent.evaluation.report import AgentLine, Comparison
+from synthagent.simulation.scripted_agents import AGENTS
+from synthagent.synthesis.procedural.teacher import LEVELS
+from tests.docs.pages import Section, codes, reference
+
+CLI = reference("cli")
+
+
+def walked(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Every command with its full name, groups without an option of their own left out."""
+    if not hasattr(command, "commands") or command.params:
+        yield name, command
+    for word, below in getattr(command, "commands", {}).items():
+        yield from walked(below, f"{name} {word}")
+
+
+COMMANDS = dict(walked(typer.main.get_command(app), "synthagent"))
+
+
+def section(name: str) -> Section:
+    return CLI.section(name)
+
+
+def documented(name: str) -> dict[str, str]:
+    """Option or argument -> the cell of its default, for one command."""
+    found = {}
+    for head in ("option", "argument or option", "argument"):
+        for names, default, _ in section(name).rows(head):
+            found |= dict.fromkeys(codes(names), default.strip("`"))
+    return found
+
+
+def columns(name: str) -> list[list[str]]:
+    """The columns of each table of a section that documents JSON."""
+    tables = [table for table in section(name).tables if table[0][0] == "column"]
+    return [[column for row in table[1:] for column in codes(row[0])] for table in tables]
+
+
+def test_there_is_a_section_for_every_command_and_for_nothing_else():
+    titles = {part.title for part in CLI.sections if part.title.startswith("synthagent")}
+    assert titles == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_the_options_and_defaults_that_are_documented(name: str):
+    real: dict[str, str] = {}
+    for parameter in COMMANDS[name].params:
+        words = [*parameter.opts, *parameter.secondary_opts]
+        if parameter.param_type_name == "argument":
+            words = [parameter.name.upper()]
+        real |= dict.fromkeys(words, default_of(parameter))
+    said = {word: default for word, default in documented(name).items() if word != "--help"}
+    assert said.keys() == real.keys()
+    # A default in words ("by difficulty") stands for an option that is not set; the settings hold some of those.
+    settled = {f"--{key.replace('_', '-')}": value for key, value in defaults_of_settings().items()}
+    for word, default in said.items():
+        expected = real[word] if real[word] != "none" else str(settled.get(word, "none"))
+        assert default == expected or (expected == "none" and not default.isdigit()), word
+
+
+def default_of(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    if parameter.secondary_opts:
+        return parameter.opts[0] if parameter.default else parameter.secondary_opts[0]
+    if parameter.default is False:
+        return "off"
+    return "none" if parameter.default is None else str(parameter.default)
+
+
+def defaults_of_settings() -> dict[str, Any]:
+    found = {**Settings().model_dump(), **Settings().limits.model_dump()}
+    whole = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in found.items()}
+    return {key: value for key, value in whole.items() if value is not None and key != "limits"}
+
+
+def test_scripted_agents_and_difficulties_are_those_there_are():
+    assert [codes(row[0])[0] for row in section("Agents").rows("scripted agent")] == list(AGENTS)
+    [levels] = [table for table in section("synthagent synth").tables if table[0][0] == "difficulty"]
+    said = {codes(row[0])[0]: row[1:] for row in levels[1:]}
+    real = {
+        name: [str(low) if low == high else f"{low}-{high}" for low, high in knobs.model_dump().values()]
+        for name, knobs in LEVELS.items()
+    }
+    assert said == real
+    assert levels[0][1:] == list(LEVELS["easy"].model_dump())
+
+
+def test_reports_have_the_columns_that_are_documented():
+    assert columns("synthagent report") == [list(AgentLine.model_fields), list(Comparison.model_fields)]
+
+
+def printed(*words: object) -> Any:
+    """What a command prints with --json, parsed."""
+    out, before = io.StringIO(), sys.argv
+    sys.argv = ["synthagent", *map(str, words), "--json"]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            run()
+    except SystemExit:
+        pass  # `check` ends with 1 when it objects
+    finally:
+        sys.argv = before
+    return orjson.loads(out.getvalue())
+
+
+def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Path):
+    tasks, folder = tmp_path / "tasks.jsonl", tmp_path / "run"
+    assert [list(printed("synth", "-o", tasks, "-n", 3, "--domains", "library"))] == columns("synthagent synth")
+    assert [list(printed("split", tasks, "-o", tmp_path / "parts"))] == columns("synthagent split")
+    rolled = printed("rollout", tasks, "--agent", "scripted:done", "-o", folder)
+    assert list(rolled[0]) == columns("synthagent report")[0]
+    shown = [list(printed("show", tasks)[0]), list(printed("show", folder)[0])]
+    assert shown == columns("synthagent show")
+    compared = printed("report", folder, "--compare", folder)
+    assert list(compared) == ["agents", "comparison"]
+    assert [list(printed("score", folder))] == columns("synthagent score")
+    assert [list(printed("models", "list")[0])] == columns("synthagent models list")
+    assert [list(printed("doctor")[0])] == columns("synthagent doctor")
+
+
+def test_check_prints_the_columns_that_are_documented(tmp_path: Path):
+    tasks = tmp_path / "tasks.jsonl"
+    printed("synth", "-o", tasks, "-n", 1, "--domains", "library")
+    task = orjson.loads(tasks.read_bytes())
+    del task["id"], task["reference"]
+    tasks.write_bytes(orjson.dumps(task))
+    figures = printed("check", tasks)
+    [said] = columns("synthagent check")
+    assert [*figures, *figures["objections"][0]] == said
