@@ -17,7 +17,7 @@ ASKS = _cues(
     "(?:tell|give|provide|send) me",
     "let me know",
     "provide (?:your|the|a|me)",
-    "share (?:your|the)",
+    "share your",
     rf"(?:i|we)(?: will|'ll|'d| would)?{_MILDLY} (?:need|require)",
     "(?:may|can|could|might) i (?:please )?(?:have|get|ask|know|take)",
     "(?:could|can|would|will) you",
@@ -183,6 +183,6 @@ SYNONYMS: dict[str, str] = {
     "addr": "address", "locat": "place", "identifi": "id", "identif": "id", "identification": "id", "identity": "id",
     "colour": "color", "cellphon": "phone", "motive": "reason", "why": "reason", "caus": "reason",
     "length": "long", "durat": "long", "larg": "size", "big": "size",
-    "reference": "referenc", "ref": "referenc", "no": "number", "num": "number", "quantity": "many", "quantiti": "many",
+    "reference": "referenc", "ref": "referenc", "num": "number", "quantity": "many", "quantiti": "many",
 }  # fmt: skip
 """Stem -> stem: words that ask for the same."""

@@ -196,13 +196,16 @@ def _sentences(text: str) -> list[_Sentence]:
     """Sentences; the items of a list that a request announces with a colon are requests too."""
     found: list[_Sentence] = []
     listing = False
-    for part in _END.split(text):
+    parts = _END.split(text)
+    for number, part in enumerate(parts):
         item = _ITEM.match(part)
         body = part[item.end() :] if item else part
         body = body.strip()
         if not body or re.fullmatch(r"\d{1,2}[.)]?", body):
             continue
-        asks = body.endswith("?") or bool(ASKS.search(body)) or listing
+        # "What kind is it: pothole or lamp?" is one question, cut in two by its colon.
+        cut = body.endswith(":") and number + 1 < len(parts) and parts[number + 1].rstrip().endswith("?")
+        asks = body.endswith("?") or cut or bool(ASKS.search(body)) or listing
         found.append(_Sentence(body, body[-1], asks))
         if body.endswith(":"):
             listing = asks

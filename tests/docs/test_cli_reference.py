@@ -1,8 +1,5 @@
 """docs/reference/cli.md names every command, option, default and column, and none that does not exist."""
 
-import contextlib
-import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +8,12 @@ import orjson
 import pytest
 import typer
 
-from synthagent.cli.main import app, run
+from synthagent.cli.main import app
 from synthagent.config import Settings
 from synthagent.evaluation.report import AgentLine, Comparison
 from synthagent.simulation.scripted_agents import AGENTS
 from synthagent.synthesis.procedural.teacher import LEVELS
+from tests.commands import synthagent
 from tests.docs.pages import Section, codes, reference
 
 CLI = reference("cli")
@@ -107,16 +105,7 @@ def test_reports_have_the_columns_that_are_documented():
 
 def printed(*words: object) -> Any:
     """What a command prints with --json, parsed."""
-    out, before = io.StringIO(), sys.argv
-    sys.argv = ["synthagent", *map(str, words), "--json"]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-            run()
-    except SystemExit:
-        pass  # `check` ends with 1 when it objects
-    finally:
-        sys.argv = before
-    return orjson.loads(out.getvalue())
+    return synthagent(*words, "--json").json
 
 
 def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Path):

@@ -23,8 +23,19 @@ def end_state(run: Run, steps: Iterable[int], tables: Mapping[str, Table], prose
 
 def untouched(run: Run) -> Check:
     """Nothing differs from the initial state but what the reference's calls changed."""
-    exempt = {repr(item): item for step in sorted(run.changes) for item in map(_exemption, run.changes[step])}
+    exempt: dict[str, Changed] = {}
+    for step in sorted(run.changes):
+        for item in map(_exemption, run.changes[step]):
+            name = repr((item.table, item.key))
+            exempt[name] = _merged(exempt[name], item) if name in exempt else item
     return Unchanged(unchanged=UnchangedSpec(exempt=tuple(exempt.values())))
+
+
+def _merged(one: Changed, two: Changed) -> Changed:
+    """Both exemptions of one row as one; no columns means all of them."""
+    if not one.columns or not two.columns:
+        return one.model_copy(update={"columns": ()})
+    return one.model_copy(update={"columns": tuple(dict.fromkeys((*one.columns, *two.columns)))})
 
 
 def looked_up(tool: str, arguments: Mapping[str, Any]) -> Check:

@@ -126,10 +126,11 @@ def steps_without(goal: Goal, tool: str) -> list[Mapping[str, Any]]:
 
 def _without_idle(steps: list[Mapping[str, Any]], kept: set[str]) -> list[Mapping[str, Any]]:
     used = repr([step.get("args") for step in steps])
+    acts = max((number for number, step in enumerate(steps) if "call" in step), default=-1)
     return [
         step
-        for step in steps
-        if "confirm" not in step
+        for number, step in enumerate(steps)
+        if not ("confirm" in step and number > acts)
         and not ("ask" in step and step["ask"] not in kept and f"$fact.{step['ask']}" not in used)
     ]
 

@@ -42,8 +42,8 @@ LEVELS: dict[str, Knobs] = {
 
 _MISSING, _REVEALED, _LONG, _CONFIRM = 0.14, 0.14, 0.14, 0.3
 """Shares of families with each feature; drawn so that at least one task in twenty has each."""
-_FACT_TWINS = 0.56
-"""Share of families that want a fact twin: more than half, since fewer restrictions allow one."""
+_FACT_TWINS = 0.44
+"""Share of families that want a fact twin; where the restrictions allow only one kind, that kind is made."""
 _WATCHED = 0.1
 """Share of the others with a rule that has nothing to do with what is asked."""
 
