@@ -53,7 +53,9 @@ def test_a_request_that_was_revealed_counts_as_asked(theatre):
     )
     other = theatre.other(hidden=hidden)
     assert other.found({"asked": "request_2"}, other.script("Done, it is renewed.", "Done.")).holds
-    assert not other.found({"asked": "request_2"}, other.script("One moment.", "I have looked.", limits=Limits(turns=2))).holds
+    assert not other.found(
+        {"asked": "request_2"}, other.script("One moment.", "I have looked.", limits=Limits(turns=2))
+    ).holds
 
 
 def test_what_a_users_model_gives_away_unasked_is_recorded_as_disclosed_only(theatre):

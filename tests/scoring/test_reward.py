@@ -49,6 +49,7 @@ def test_the_reward(gate, n, i, reward):
 PARTS = st.floats(0, 1)
 
 
+@settings(deadline=None)
 @given(gate=st.sampled_from([0, 1]), n=PARTS, i=st.none() | PARTS, more=st.floats(0, 1))
 def test_a_reward_lies_between_0_and_1_and_never_falls_when_more_is_done(gate, n, i, more):
     reward = reward_of(gate, n, i)

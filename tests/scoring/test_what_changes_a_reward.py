@@ -51,7 +51,9 @@ def test_the_order_of_independent_questions_and_reads_does_not_matter(theatre, r
 
 
 @quickly
-@given(words=st.fixed_dictionaries({fact: st.sampled_from(ways) for fact, ways in REWORDED.items()}), protocol=PROTOCOLS)
+@given(
+    words=st.fixed_dictionaries({fact: st.sampled_from(ways) for fact, ways in REWORDED.items()}), protocol=PROTOCOLS
+)
 def test_asking_in_other_words_earns_the_same(theatre, reference, words, protocol):
     steps = [{**step, "text": words[step["ask"]]} if "ask" in step else step for step in reference]
     assert theatre.score(theatre.steps(steps, protocol)).reward == 1.0

@@ -74,7 +74,11 @@ def family_of(make, pottery) -> Callable[[str], list[Task]]:
     def found(kind: str) -> list[Task]:
         for tasks in glazing:
             plain = not {"confirm", "long_result"} & set(tasks[0].provenance.features)
-            if plain and [task.provenance.twin for task in tasks] == [None, kind] and not asyncio.run(objections(tasks)):
+            if (
+                plain
+                and [task.provenance.twin for task in tasks] == [None, kind]
+                and not asyncio.run(objections(tasks))
+            ):
                 return tasks
         raise AssertionError(f"no verified family with a {kind} twin")
 

@@ -23,7 +23,7 @@ def test_a_file_of_ones_own_is_read_with_its_space_tidied(tmp_path):
     ("text", "said"),
     [
         ('{"persona": "A cook"}\n{"person": "A diver"}\n', r'people\.jsonl:2: expected \{"persona"'),
-        ('\n\nA cook\n', r'people\.jsonl:3: expected \{"persona"'),
+        ("\n\nA cook\n", r'people\.jsonl:3: expected \{"persona"'),
         ('["A cook"]\n', r'people\.jsonl:1: expected \{"persona"'),
         ('{"persona": " "}\n', r"people\.jsonl:1: persona: expected a non-empty text"),
         ('{"persona": 7}\n', r"people\.jsonl:1: persona: expected a non-empty text"),

@@ -128,7 +128,7 @@ def fact_nobody_needs(data):
 
 def fact_asked_in_vain(data):
     fact_nobody_needs(data)
-    data["reference"].insert(0, {"ask": "mood", "text": "How is your mood?"})
+    data["reference"].insert(-1, {"ask": "mood", "text": "How is your mood?"})
 
 
 def fact_on_the_wall(data):
@@ -139,7 +139,7 @@ def fact_on_the_wall(data):
 
 
 def broken_sql(data):
-    data["world"]["programs"]["list_pieces"][0]["return"] = "SELECT nothing FROM nowhere"
+    data["world"]["programs"]["list_pieces"][0]["return"] = "SELECT 1 FROM nowhere"
 
 
 EMPTY = {"type": "object", "properties": {}}
@@ -186,15 +186,10 @@ def test_what_is_broken_is_named(row_family, edited, spoil, screen, text):
     assert all(o.task_id == root.id and o.family == root.family for o in found)
 
 
-def test_a_fact_that_only_the_twin_works_with_is_needed(fact_family, edited):
-    root, twin = fact_family
-
-    def drop(data):
-        data["reference"] = []
-
-    lazy = edited(root, drop)
-    assert not any("no reference of the family needs" in o.text for o in screened(root, twin))
-    assert any("no reference of the family needs" in o.text for o in screened(lazy))
+def test_a_fact_that_only_another_task_of_the_family_works_with_is_needed(row_family):
+    needless = "no reference of the family needs fact 'glaze'"
+    assert any(needless in o.text for o in screened(row_family[1])), "nobody asks for the glaze of a fired piece"
+    assert not any(needless in o.text for o in screened(*row_family))
 
 
 @pytest.mark.parametrize("part", ["brief", "world"])
@@ -227,7 +222,8 @@ def test_a_twin_that_is_no_other_task_is_named(row_family):
 
 
 def test_a_twin_without_its_root_is_named(row_family):
-    assert [o.text for o in screened(row_family[1])] == ["its root is not in the file: keep families together"]
+    found = [o.text for o in screened(row_family[1]) if o.screen == "twin"]
+    assert found == ["its root is not in the file: keep families together"]
 
 
 def test_a_wrong_id_is_named(row_family):

@@ -57,7 +57,9 @@ def test_every_task_lands_once_and_what_belongs_together_never_straddles(tasks, 
 @given(seed=SEEDS, more=st.integers(0, 199))
 def test_growing_the_file_moves_nothing(tasks, seed, more):
     early = [task for task in tasks if int(task.family.split("-")[1]) < more]
-    assert place_of(split(early, "family", seed, SHARES)).items() <= place_of(split(tasks, "family", seed, SHARES)).items()
+    assert (
+        place_of(split(early, "family", seed, SHARES)).items() <= place_of(split(tasks, "family", seed, SHARES)).items()
+    )
 
 
 def test_the_order_of_the_file_moves_nothing(tasks):
@@ -75,7 +77,9 @@ def test_the_shares_are_roughly_kept_and_another_seed_deals_anew(tasks):
 def test_by_domain_the_few_domains_are_dealt_out_in_full(tasks):
     parts = split(tasks, "domain", 1, {"train": 0.6, "dev": 0.2, "test": 0.2})
     assert [len({task.provenance.domain for task in found}) for found in parts.values()] == [3, 1, 1]
-    held_out = {split(tasks, "domain", seed, {"train": 0.8, "test": 0.2})["test"][0].provenance.domain for seed in range(30)}
+    held_out = {
+        split(tasks, "domain", seed, {"train": 0.8, "test": 0.2})["test"][0].provenance.domain for seed in range(30)
+    }
     assert held_out == set(DOMAINS)
 
 

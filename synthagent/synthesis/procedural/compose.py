@@ -180,7 +180,7 @@ class _Draft:
             workflow=tuple(self._workflow(plan, rubric)),
             rubric=rubric,
             reference=tuple(plan.steps),
-            provenance=self._provenance(),
+            provenance=self._provenance(plan),
         )
         return identified(task)
 
@@ -464,12 +464,17 @@ class _Draft:
         asks = [f"Learn from the user: {self.facts[fact].topic}" for fact in plan.asked]
         return [*asks, *(criterion.text for criterion in rubric.subgoals)]
 
-    def _provenance(self) -> Provenance:
+    def _meets_long_result(self, plan: Plan) -> bool:
+        """A twin may decline before it looks that up."""
+        bulk = self.domain.goals[self.design.long_goal].bulk if self.design.long_goal else None
+        return bulk is not None and any(isinstance(step, CallStep) and step.call == bulk.tool for step in plan.steps)
+
+    def _provenance(self, plan: Plan) -> Provenance:
         design = self.design
         features = {
             "missing_tool": design.missing is not None,
             "revealed": design.revealed,
-            "long_result": design.long_goal is not None,
+            "long_result": self._meets_long_result(plan),
             "confirm": bool(design.confirm),
         }
         return Provenance(
