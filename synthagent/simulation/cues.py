@@ -10,10 +10,10 @@ def _cues(*patterns: str, whole: tuple[str, ...] = ()) -> re.Pattern[str]:
 
 
 _QUESTION = "what|which|who|whose|whom|where|when|how (?:many|much|long|old|often|big|far|large)"
-_TELL = "tell|give|provide|share|specify|state|enter|send|confirm|let me know|advise|indicate|name|supply|include"
+_TELL = "tell|give|provide|share|specify|state|enter|send|confirm|let me know|advise|indicate|name|supply|include|choose|pick|select|list|fill in"
 _MILDLY = "(?: also| just| still| first)*"
 ASKS = _cues(
-    rf"please (?:also )?(?:{_TELL})",
+    rf"(?:please|kindly) (?:also |just )?(?:{_TELL})",
     "(?:tell|give|provide|send) me",
     "let me know",
     "provide (?:your|the|a|me)",
@@ -23,7 +23,7 @@ ASKS = _cues(
     "(?:could|can|would|will) you",
     "i'd like to know",
     "i (?:want|would like|have) to (?:know|ask)",
-    whole=(rf"\b(?:{_QUESTION})\b[^.]{{0,80}}\?",),
+    whole=(rf"\b(?:{_QUESTION})\b[^.]{{0,80}}\?", rf"^\W*(?:(?:and|so|also|for|by|in|from|to|until|on|at) )*(?:{_QUESTION})\b"),
 )
 """A sentence that asks even without a question mark."""
 
@@ -168,19 +168,116 @@ WEAK: dict[str, float] = {
 }  # fmt: skip
 """Words that ask but hardly say for what."""
 
-GENERIC: dict[str, tuple[str, ...]] = {
-    "date": ("date", "day", "when"),
-    "time": ("time", "hour", "when"),
-    "datetime": ("date", "time", "day", "when"),
-    "number": ("how many", "quantity"),
+POLAR = re.compile(
+    r"(?:(?:and|so|but|also|ok|okay|sorry|well|just|oh),? )*"
+    r"(?:(?:do|does|did|have|has|are|is|was|were|will|would|had)(?:n't)? (?:you|your|it|there|that|this|these|the|any|i|we)\b"
+    r"(?!.*\b(?:which|what|who|when|where|whose|how|why)\b)"
+    r"(?! (?:have|know|tell|give|please|share|mind|remember|happen|let|kindly|provide|be so|confirm|by chance)))"
+    r"|(?:is|are|was|were) there\b",
+    re.IGNORECASE,
+)
+"""A question for yes or no. "Do you have your card number?" is none: it asks for the number."""
+
+IDIOMS = _cues(
+    "up.to.date",
+    "(?:at )?any ?time",
+    "(?:this|last|next|first|every|one more|each) time",
+    "all the time|in time|on time|time is",
+    "some ?day|one day|these days|nowadays|today|to ?day",
+    "by the way|in any case|of course",
+    "one moment|a moment|a second|a minute",
+    "number of things|couple of things|(?:two|three|a few|some) (?:things|details|points|questions)",
+    "(?:one|two) (?:more )?(?:thing|detail|question)s?",
+)
+"""Words that look like topics and are none."""
+
+_DATES, _COUNTS, _ANY = {"date", "datetime"}, {"number"}, {"text", "number", "date", "time", "datetime", "truth"}
+CONCEPTS: dict[str, tuple[re.Pattern[str] | None, re.Pattern[str], set[str]]] = {
+    "name": (
+        _cues("name"),
+        _cues("who(?!se)|name"),
+        {"text"},
+    ),
+    "date": (None, _cues("when|dates?|days?|how soon|weekday"), _DATES),
+    "time": (None, _cues("when|times?|hours?|o'?clock|how (?:early|late)"), {"time", "datetime"}),
+    "people": (
+        _cues(
+            "people|persons?|guests?|group|party|participants|children|pupils|adults|visitors|friends|how many of you"
+        ),
+        _cues(
+            "how many (?:of you|people|persons?|guests?|heads?|participants|children|pupils|adults|will|are|in)|head ?count"
+            "|size|how large|how big|number of (?:people|guests|persons|participants|children|pupils)|party"
+        ),  # fmt: skip
+        _COUNTS,
+    ),
+    "span": (
+        _cues("nights?|days|weeks?|months?|hours?|how long|length|duration|supply|until"),
+        _cues(
+            "how long|how many (?:more )?(?:nights?|days|weeks?|months?|hours?)|(?:what|which) (?:period|length)|until"
+        ),
+        _COUNTS | _DATES,
+    ),
+    "count": (_cues("how many|number of|quantity|copies|pieces"), _cues("how many|number of|quantity"), _COUNTS),
+    "amount": (_cues("amount|sum|how much|price|budget"), _cues("how much|amount|sum"), _COUNTS),
+    "manner": (
+        _cues("way|method|means|how|delivery|payment|channel|format|form"),
+        _cues(
+            "how (?:do|shall|should|would|will|can|may|are|is|did)|(?:which|what) (?:way|form|format|manner|method|means|channel)"
+            "|ways?|method|means"
+        ),  # fmt: skip
+        {"text"},
+    ),
+    "phone": (
+        _cues("phone|telephone|mobile"),
+        _cues("phone|telephone|mobile|cell|(?:call|reach|ring) you|number (?:to|we|i|you)"),
+        {"text", "number"},
+    ),
+    "code": (
+        _cues("reference|code|number|id|voucher|card"),
+        _cues("reference|codes?|numbers?|id|identifier"),
+        {"text", "number"},
+    ),
+    "reason": (
+        _cues("reason|purpose|about|problem|complaint|fault|issue|symptom|damage|what for"),
+        _cues("why|reasons?|purpose|about|what for|wrong|the matter|what happened|brings? you|trouble|problem"),
+        {"text"},
+    ),
+    "place": (
+        _cues("place|branch|where|address|location|station|site|hospital|spot|venue"),
+        _cues("where|location|address|spot|site|place"),
+        {"text"},
+    ),
 }
-"""Ways to ask for a value of a kind, when only one fact is of that kind."""
+"""Concept -> (what a fact's topic says, what a question says, kinds of value): questions without the topic's own words."""
+
+VAGUE = {"date", "time", "name", "count", "code"}
+"""Concepts that say so little that the rest of the sentence has to be about the task too."""
+
+ASKED_KINDS: tuple[tuple[re.Pattern[str], set[str]], ...] = (
+    (_cues("what time|which time|what hour|which hour|o'?clock|how (?:early|late)"), {"time", "datetime"}),
+    (_cues("(?:what|which) (?:date|day)"), _DATES),
+    (_cues("how many (?:nights?|days|weeks?|months?|hours?)"), {"number", "span"}),
+    (_cues("how many"), {"number"}),
+    (_cues("how much"), {"number", "amount"}),
+    (_cues("how long|until when"), {"number", "date", "span"}),
+    (_cues("how (?:do|shall|should|would|will|can|may|are|is)"), {"manner"}),
+    (_cues("when"), _DATES | {"time"}),
+    (_cues("who|whom"), {"name"}),
+    (_cues("where"), {"place"}),
+    (_cues("why"), {"reason"}),
+)
+"""Question word -> the kinds of value, or the concepts, that can answer it."""
 
 SYNONYMS: dict[str, str] = {
-    "surnam": "name", "surname": "name", "fullnam": "name", "called": "name", "call": "name",
+    "reservation": "reserv", "reservations": "reserv", "booking": "reserv", "bookings": "reserv", "apartment": "flat",
+    "drug": "medicin", "medication": "medicin", "medicament": "medicin", "prescript": "medicin", "prescription": "medicin",
+    "class": "cours", "visit": "appointment", "spot": "space", "animal": "pet", "method": "way", "means": "way",
+    "document": "certificat", "locat": "place", "location": "place", "ride": "transfer", "bicycl": "bike", "person": "people",
+    "guest": "people", "begin": "start", "commenc": "start", "ident": "id", "depart": "leav", "quit": "leav",
+    "surnam": "name", "surname": "name", "fullnam": "name", 
     "mobil": "phone", "telephon": "phone", "cell": "phone", "mail": "email",
     "sum": "amount", "cost": "price", "weekday": "day", "calendar": "date", "clock": "time", "oclock": "time",
-    "addr": "address", "locat": "place", "identifi": "id", "identif": "id", "identification": "id", "identity": "id",
+    "addr": "address", "identifi": "id", "identif": "id", "identification": "id", "identity": "id",
     "colour": "color", "cellphon": "phone", "motive": "reason", "why": "reason", "caus": "reason",
     "length": "long", "durat": "long", "larg": "size", "big": "size",
     "reference": "referenc", "ref": "referenc", "num": "number", "quantity": "many", "quantiti": "many",

@@ -7,25 +7,28 @@ plays the user. Matching is lexical: a fact's topic and aliases against the word
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from synthagent.schema.tasks import Fact, Hidden
 from synthagent.simulation.cues import (
+    ASKED_KINDS,
     ASKS,
     CHOICE,
     CLOSES,
+    CONCEPTS,
     CONFIRMS,
     CONFIRMS_WEAKLY,
     DONE,
-    GENERIC,
+    IDIOMS,
     LOOKED,
     NOT_REFUSED,
+    POLAR,
     REFUSES,
     STOP,
     SYNONYMS,
+    VAGUE,
     WEAK,
 )
 from synthagent.simulation.values import kind_of, mentions, plain, reading
@@ -34,8 +37,10 @@ Kind = Literal["question", "confirmation", "refusal", "claim_done", "other"]
 
 MOST_FACTS = 2
 """Facts a user gives away in one reply."""
-_ENOUGH = 0.75
+_ENOUGH = 0.7
 """Score at which a fact counts as asked for; one distinctive word is worth 1."""
+_MARGIN = 0.1
+"""By how much the best fact must lead the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,16 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Phrase:
-    """One way to ask for a fact, as weighted stems."""
+class _Topic:
+    """What one fact can be asked by."""
 
-    stems: tuple[str, ...]
-    weights: tuple[float, ...]
-    total: float
-    head: str | None
-    """The noun that may stand for the whole; only a topic has one."""
+    fact: Fact
+    kind: str
+    stems: dict[str, float]
+    """Stem -> weight: 1 for the topic's head, less for what only goes with it."""
+    concepts: frozenset[str]
+    phrases: tuple[frozenset[str], ...]
+    """The topic's and every alias's stems: a sentence that holds all of one asks in so many words."""
 
 
 class Listener:
@@ -72,16 +79,14 @@ class Listener:
 
     def __init__(self, hidden: Hidden):
         self._facts = hidden.facts
-        kinds = Counter(kind_of(fact.value) for fact in hidden.facts)
-        words = {fact.id: [*_ways(fact, alone=kinds[kind_of(fact.value)] == 1)] for fact in hidden.facts}
-        shared = Counter(stem for ways in words.values() for stem in {stem for way in ways for stem in way})
-        self._phrases = {
-            fact.id: tuple({_phrase(way, shared, _head(fact.topic)): None for way in words[fact.id] if way})
+        bags = {fact.id: _bag(fact) for fact in hidden.facts}
+        self._topics_known = [
+            _Topic(fact, kind_of(fact.value), bags[fact.id], frozenset(_concepts_of(fact)), _phrases(fact))
             for fact in hidden.facts
-        }
+        ]
         wanted = " ".join((hidden.goal, *(request.text for request in hidden.requests)))
         self._wanted = reading(wanted)
-        self._vocabulary = set(_content(wanted)) | set(shared)
+        self._vocabulary = set(_content(wanted)) | {stem for bag in bags.values() for stem in bag}
         for fact in hidden.facts:
             self._vocabulary |= set(_content(str(fact.value)))
 
@@ -117,32 +122,44 @@ class Listener:
         return holds_value and sentence.mark == "?" and not CHOICE.search(text)
 
     def _topics(self, sentences: "Iterable[_Sentence]") -> tuple[str, ...]:
-        found: dict[str, tuple[int, int]] = {}
-        for order, sentence in enumerate(sentences):
-            for fact_id, place in self._matches(_stems(sentence.text)):
-                found.setdefault(fact_id, (order, place))
-        return tuple(sorted(found, key=lambda fact_id: found[fact_id])[:MOST_FACTS])
+        found: dict[str, None] = {}
+        for sentence in sentences:
+            if not sentence.polar:
+                found |= dict.fromkeys(self._matches(sentence))
+        return tuple(found)[:MOST_FACTS]
 
-    def _matches(self, stems: list[str]) -> list[tuple[str, int]]:
-        """Facts asked for in one sentence and where; the strongest phrase takes its words from the weaker ones."""
-        if not stems:
-            return []
-        strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in set(stems))
-        candidates = []
-        for fact_id, phrases in self._phrases.items():
-            best = max(((_score(phrase, stems, strange), phrase) for phrase in phrases), key=lambda pair: pair[0])
-            if best[0] >= _ENOUGH:
-                places = [stems.index(stem) for stem in best[1].stems if stem in stems]
-                candidates.append((best[0], fact_id, places))
-        taken: set[int] = set()
-        matches = []
-        for _, fact_id, places in sorted(candidates, key=lambda item: -item[0]):
-            strong = {place for place in places if stems[place] not in WEAK} or set(places)
-            if strong <= taken:
+    def _matches(self, sentence: "_Sentence") -> list[str]:
+        """Facts asked for in one sentence: the best of each of its parts, or of the whole."""
+        text = _request_in(sentence.text)
+        parts = [part for part in _PARTS.split(text) if part.strip()]
+        found = [best for part in parts if (best := self._best(part, ""))] if len(parts) > 1 else []
+        best = None if found else self._best(text, sentence.before if _POINTS_BACK.search(text) else "")
+        return found or ([best] if best else [])
+
+    def _best(self, part: str, before: str) -> str | None:
+        """The fact that this part asks for; None when none stands out."""
+        stems, earlier = set(_stems(part)), set(_stems(before))
+        allowed = _kinds_asked(part)
+        strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in stems)
+        noun = _noun_asked(part)
+        scores = []
+        for topic in self._topics_known:
+            if allowed is not None and not (topic.kind in allowed or allowed & topic.concepts):
                 continue
-            taken |= set(places)
-            matches.append((fact_id, min(strong - taken or strong)))
-        return matches
+            said = sum(weight for stem, weight in topic.stems.items() if stem in stems)
+            said += sum(0.8 * weight for stem, weight in topic.stems.items() if stem in earlier and stem not in stems)
+            meant = {c for c in topic.concepts if CONCEPTS[c][1].search(part)}
+            if said == 0.0 and strange > 1:
+                meant -= VAGUE  # only the kind of value fits, in a sentence about something else
+            said += max((0.4 + 0.1 * len(phrase) for phrase in topic.phrases if phrase <= stems), default=0.0)
+            off = noun is not None and noun not in topic.stems
+            scores.append((said + (0.8 if meant - {"count"} else 0.4 if meant else 0.0) - (0.5 if off else 0.0), topic.fact.id))
+        if allowed is not None and len(scores) == 1 and strange < 2:
+            scores = [(scores[0][0] + 0.4, scores[0][1])]  # nothing else could answer this question word
+        scores.sort(key=lambda pair: -pair[0])
+        if not scores or scores[0][0] < _ENOUGH:
+            return None
+        return None if len(scores) > 1 and scores[0][0] - scores[1][0] < _MARGIN else scores[0][1]
 
     def _wrong(self, text: str, named: tuple[str, ...]) -> tuple[str, ...]:
         """Facts that the message gives another value of the same kind, and nowhere the right one."""
@@ -157,18 +174,17 @@ class Listener:
         kinds = {kind_of(fact.value) for fact in self._facts if fact.id in named}
         quoted = {plain(match) for match in re.findall(r"[\"']([^\"']{3,60})[\"'](?!\w)", text)}
         quoted -= {plain(str(fact.value)) for fact in self._facts}
+        stems = set(_stems(text))
         wrong = []
-        for fact in self._facts:
-            kind = kind_of(fact.value)
-            if fact.id in named or kind in kinds:
+        for topic in self._topics_known:
+            fact = topic.fact
+            if fact.id in named or topic.kind in kinds:
                 continue
-            other: set[Any] | None = others.get(kind)
-            if other is None and kind == "text" and quoted and len(plain(str(fact.value)).split()) > 1:
-                stems = _stems(text)
-                other = quoted if any(_score(p, stems, 0) >= _ENOUGH for p in self._phrases[fact.id]) else None
-            if other and (
-                kind != "number" or any(_score(p, _stems(text), 0) >= _ENOUGH for p in self._phrases[fact.id])
-            ):
+            spoken_of = sum(weight for stem, weight in topic.stems.items() if stem in stems) >= _ENOUGH
+            other: set[Any] | None = others.get(topic.kind)
+            if other is None and topic.kind == "text" and len(plain(str(fact.value)).split()) > 1:
+                other = quoted
+            if other and (spoken_of or topic.kind in ("date", "time", "datetime")):
                 wrong.append(fact.id)
         return tuple(wrong[:MOST_FACTS])
 
@@ -183,12 +199,23 @@ class _Sentence:
     text: str
     mark: str
     asks: bool
+    before: str
+    """The sentence before it."""
+    polar: bool
+    """A question for yes or no, which asks for no value."""
 
 
 _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": " - ", "\u00a0": " ", "*": " ", "_": " "}
 )
 _END = re.compile(r"(?<=[.!?;])\s+|(?<=:)\s+|\n+|(?<=\?)(?=\w)")
+_PARTS = re.compile(r"\s*(?:,|;|\b(?:and|as well as|along with|plus|and also|secondly|then)\b)\s*", re.I)
+_WHICH = re.compile(
+    r"\b(?:which|what) ((?:[\w'-]+ ){0,3}?[\w'-]+) "
+    r"(?:is|are|was|were|do|does|did|would|should|shall|will|can|could|has|have|may|must|it)\b",
+    re.I,
+)
+_POINTS_BACK = re.compile(r"\b(?:one|ones|it|that|this|them|these|those)\b", re.I)
 _ITEM = re.compile(r"^\s*(?:[-•]|\(?\d{1,2}[.)]|[a-e][.)])\s+")
 
 
@@ -206,7 +233,8 @@ def _sentences(text: str) -> list[_Sentence]:
         # "What kind is it: pothole or lamp?" is one question, cut in two by its colon.
         cut = body.endswith(":") and number + 1 < len(parts) and parts[number + 1].rstrip().endswith("?")
         asks = body.endswith("?") or cut or bool(ASKS.search(body)) or listing
-        found.append(_Sentence(body, body[-1], asks))
+        before = found[-1].text if found else ""
+        found.append(_Sentence(body, body[-1], asks, before, asks and bool(POLAR.match(body))))
         if body.endswith(":"):
             listing = asks
         elif not item and listing and body.endswith((".", "?", "!")):
@@ -224,40 +252,62 @@ def _claims(sentence: _Sentence) -> bool:
     return not sentence.asks and bool(DONE.search(sentence.text)) and not LOOKED.search(sentence.text)
 
 
-def _ways(fact: Fact, *, alone: bool) -> Iterable[tuple[str, ...]]:
-    """Every way to ask for a fact, as stems. `alone`: no other fact holds a value of this kind."""
+def _request_in(text: str) -> str:
+    """The sentence from where it begins to ask, without idioms that only look like topics."""
+    text = IDIOMS.sub(" ", text)
+    starts = [match.start() for match in (ASKS.search(text), CHOICE.search(text)) if match]
+    return text[min(starts) :] if starts and text[min(starts) :].count(" ") > 1 else text
+
+
+def _kinds_asked(part: str) -> set[str] | None:
+    """Kinds of values, or concepts, that the question word allows; None: any."""
+    for cue, kinds in ASKED_KINDS:
+        if cue.search(part):
+            return kinds
+    return None
+
+
+def _noun_asked(part: str) -> str | None:
+    """What "which ... would you" asks for: its last noun, if it says anything."""
+    match = _WHICH.search(part)
+    stem = _stems(match[1])[-1] if match and _stems(match[1]) else ""
+    return stem if stem and stem not in STOP and stem not in WEAK and stem not in ("kind", "type", "sort") else None
+
+
+def _bag(fact: Fact) -> dict[str, float]:
+    """Stems by which a fact may be named: its topic's head alone suffices, the words of an alias do so together."""
+    bag: dict[str, float] = {}
+    head = _head(fact.topic)
     for phrase in (fact.topic, *fact.aliases):
-        yield tuple(stem for stem in _stems(phrase) if stem not in STOP)
-    if alone:
-        for phrase in GENERIC.get(kind_of(fact.value), ()):
-            yield tuple(_stems(phrase))
+        stems = [stem for stem in _stems(phrase) if stem not in STOP]
+        for stem in stems:
+            if stem not in WEAK:
+                bag[stem] = max(bag.get(stem, 0.0), 1 / len(stems), 0.6 if phrase is fact.topic else 0.0)
+    if head:
+        bag[head] = 1.0
+    return bag
 
 
-def _phrase(stems: tuple[str, ...], shared: Counter[str], head: tuple[tuple[str, ...], str]) -> _Phrase:
-    weights = tuple(WEAK.get(stem, 1.0 if shared[stem] < 2 else 0.6) for stem in stems)
-    return _Phrase(stems, weights, sum(weights), head[1] if stems == head[0] and head[1] not in WEAK else None)
+def _phrases(fact: Fact) -> tuple[frozenset[str], ...]:
+    phrases = (frozenset(stem for stem in _stems(phrase) if stem not in STOP) for phrase in (fact.topic, *fact.aliases))
+    return tuple({phrase: None for phrase in phrases if any(stem not in WEAK for stem in phrase)})
 
 
-def _head(topic: str) -> tuple[tuple[str, ...], str]:
-    """A topic's stems and its head noun: the last word, or the one before "of", "for" and the like."""
-    stems = tuple(stem for stem in _stems(topic) if stem not in STOP)
-    front = [stem for stem in _stems(re.split(r"\b(?:of|for|to|on|at|in|from)\b", topic)[0]) if stem not in STOP]
-    return stems, (front or list(stems) or [""])[-1]
+def _head(topic: str) -> str:
+    """The head noun of a topic: the last word, or the one before "of", "for" and the like."""
+    front = re.split(r"\b(?:of|for|to|on|at|in|from|with|who|that)\b", topic)[0]
+    return next((stem for stem in reversed(_stems(front)) if stem not in STOP and stem not in WEAK), "")
 
 
-def _score(phrase: _Phrase, stems: list[str], strange: int) -> float:
-    """How well a sentence asks in this phrase's words: all of them, or its head noun and at least half."""
-    hit = sum(weight for stem, weight in zip(phrase.stems, phrase.weights, strict=True) if stem in stems)
-    if not hit:
-        return 0.0
-    if hit == phrase.total:
-        strong = any(stem not in WEAK for stem in phrase.stems)
-        if strong:
-            return max(hit, 0.75) + 0.05 * len(phrase.stems)
-        return 0.76 if strange == 0 or (len(phrase.stems) > 1 and strange < 2) else 0.0
-    if phrase.head in stems:
-        return (0.9 if strange < 2 else 0.75) * (0.8 + 0.2 * hit / phrase.total) + 0.1
-    return 0.0
+def _concepts_of(fact: Fact) -> list[str]:
+    """Concepts that a fact's topic and aliases speak of, and those of its kind of value."""
+    topic, words = fact.topic.casefold(), " ".join((fact.topic, *fact.aliases)).casefold()
+    kind = kind_of(fact.value)
+    return [
+        concept
+        for concept, (of_fact, _, kinds) in CONCEPTS.items()
+        if kind in kinds and (of_fact is None or of_fact.search(topic if concept == "name" else words))
+    ]
 
 
 def _content(text: str) -> list[str]:
@@ -274,7 +324,7 @@ def _stems(text: str) -> list[str]:
 def _stem(word: str) -> str:
     known = _STEMS.get(word)
     if known is None:
-        known = _cut(word)
+        known = SYNONYMS.get(word) or _cut(word)
         known = SYNONYMS.get(known, known)
         if len(_STEMS) < 20_000:
             _STEMS[word] = known

@@ -31,3 +31,11 @@ def test_every_page_can_be_reached_from_the_readme_or_the_first_page():
         waiting += [(path.parent / link.partition("#")[0]).resolve() for link in page(path).links if "://" not in link]
     lost = [str(path.relative_to(ROOT)) for path in PAGES if path not in found and "decisions" not in path.parts]
     assert lost == []
+
+
+def test_every_invariant_names_its_tests_or_says_that_its_part_does_not_exist_yet():
+    invariants = [part for part in page(DOCS / "invariants.md").sections if part.title[:1].isdigit()]
+    assert [part.title.split(".")[0] for part in invariants] == [str(number) for number in range(1, 10)]
+    for part in invariants:
+        text = "\n".join(part.lines)
+        assert "../tests/" in text or "*Not applicable yet*: there is" in text, part.title

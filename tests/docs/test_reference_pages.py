@@ -57,7 +57,10 @@ def test_every_record_of_a_task_has_its_section():
     assert sorted(found) == sorted(RECORDS)
 
 
-@pytest.mark.parametrize(("kinds", "section"), list(sections_of(reference("task-file"))), ids=str)
+@pytest.mark.parametrize(
+    ("kinds", "section"),
+    [pytest.param(*found, id=found[1].title) for found in sections_of(reference("task-file"))],
+)
 def test_a_section_of_the_task_file_lists_its_records_fields(kinds: list[str], section: Section):
     said = [name for row in section.rows("field") for name in codes(row[0])]
     assert said == [name for kind in kinds for name in names(RECORDS[kind])]

@@ -116,6 +116,10 @@ def test_a_yes_holds_over_further_talk_and_a_later_yes_to_something_else(tale):
     assert renew(tale).found(CONFIRMED).events == (0, 4)
 
 
+def test_the_latest_yes_is_the_proof(tale):
+    assert renew(tale.ask_yes(QUESTION).ask_yes(QUESTION)).found(CONFIRMED).events == (1, 3)
+
+
 def test_asked_with_a_wrong_date_the_user_corrects_and_nothing_is_confirmed(theatre):
     renewal = {"call": "renew_loan", "args": {"loan_id": "L-81", "new_due": "2031-05-30"}}
     played = theatre.script("Shall I renew The Salt Roads until 30 May 2031?", renewal, "Done.")

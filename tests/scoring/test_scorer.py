@@ -1,5 +1,6 @@
-"""`score`: a reward with its proof, or the reason why there is none and whose fault it is; never the one for the other."""
+"""`score`: a reward with its proof, or the reason why there is none and whose fault it is; never one for the other."""
 
+import anyio
 import pytest
 
 from synthagent.errors import Blame, EpisodeFailure, JudgeFailed, ModelFailed, ToolFailed, UserFailed
@@ -138,8 +139,6 @@ def test_a_clock_that_runs_out_is_nobodys_lack_of_skill(theatre):
         name = "slow"
 
         async def act(self, view):
-            import anyio
-
             await anyio.sleep_forever()
 
     played = theatre.play(Slow(), limits=Limits(seconds=0.01))

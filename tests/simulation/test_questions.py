@@ -24,7 +24,7 @@ def listener(question) -> Listener:
     facts = []
     for fact_id, value in question["values"].items():
         spec = domain.facts[fact_id]
-        facts.append(Fact(id=fact_id, topic=spec.topic, aliases=spec.aliases, text=str(value), value=value))
+        facts.append(Fact(id=fact_id, topic=spec.topic, aliases=spec.ways, text=str(value), value=value))
     wants = " ".join(domain.goals[goal].asks[0] for goal in question["goals"])
     return Listener(Hidden(goal=wants, facts=tuple(facts)))
 

@@ -1,5 +1,7 @@
 """Personas: one sentence each; what is wrong with a file is said by line."""
 
+from random import Random
+
 import pytest
 
 from synthagent.errors import InputError
@@ -52,15 +54,11 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path):
     ],
 )
 def test_a_persona_tells_how_it_is_called_and_how_it_behaves(persona, phrase, disposition):
-    from random import Random
-
     assert who(persona) == phrase
     assert {disposition_of(persona, Random(seed)) for seed in range(20)} == {disposition}
 
 
 def test_a_persona_that_tells_nothing_is_dealt_any_disposition():
-    from random import Random
-
     drawn = {disposition_of("A violin maker", Random(seed)) for seed in range(80)}
     assert drawn == {"cooperative", "terse", "pushy", "adversarial"}
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from synthagent.simulation.values import kind_of
 from synthagent.synthesis.screening import objections, other_value
 
 
@@ -239,7 +240,5 @@ def test_an_objection_reads_as_a_line(row_family):
 
 @pytest.mark.parametrize("value", [True, 3, 2.5, "4", "2031-12-31", "23:30", "Shino"])
 def test_another_value_is_of_the_same_kind_and_not_the_same(value):
-    from synthagent.simulation.values import kind_of
-
     other = other_value(value)
     assert other != value and kind_of(other) == kind_of(value)

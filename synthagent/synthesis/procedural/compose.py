@@ -202,7 +202,7 @@ class _Draft:
             spec = self.domain.facts[fact]
             ways = spec.say[-1:] if self.design.disposition == "terse" else spec.say
             text = told.choice(ways).replace("{v}", spoken(value))
-            facts[fact] = Fact(id=fact, topic=spec.topic, aliases=spec.aliases, text=text, value=value)
+            facts[fact] = Fact(id=fact, topic=spec.topic, aliases=spec.ways, text=text, value=value)
         return facts
 
     def _values(self) -> dict[str, Any]:

@@ -42,6 +42,11 @@ class FactSpec(Record):
     ask: tuple[str, ...] = Field(min_length=1)
     """How an agent may ask for it."""
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Every way to ask for it that the domain knows: what the user's ears are given."""
+        return (*self.aliases, *self.ask)
+
 
 class ToolSpec(Record):
     """A tool: short forms of parameters and outputs, and its program."""
