@@ -22,8 +22,12 @@ ASKS = _cues(
     "(?:may|can|could|might) i (?:please )?(?:have|get|ask|know|take)",
     "(?:could|can|would|will) you",
     "i'd like to know",
-    "i (?:want|would like|have) to (?:know|ask)",
-    whole=(rf"\b(?:{_QUESTION})\b[^.]{{0,80}}\?", rf"^\W*(?:(?:and|so|also|for|by|in|from|to|until|on|at) )*(?:{_QUESTION})\b"),
+    "(?:i|we) (?:want to|would like to|have to|must|need to|should) (?:know|ask|check)",
+    whole=(
+        rf"\b(?:{_QUESTION})\b[^.]{{0,80}}\?",
+        rf"^\W*(?:(?:and|so|also|for|by|in|from|to|until|on|at) )*(?:{_QUESTION})\b[^.!]*$",
+        r"^(?:\W*[\w.,'-]+){1,6},? please\W*$",
+    ),
 )
 """A sentence that asks even without a question mark."""
 
@@ -168,9 +172,13 @@ WEAK: dict[str, float] = {
 }  # fmt: skip
 """Words that ask but hardly say for what."""
 
+ANNOUNCES = _cues("need|missing|details|information|know|questions?|points|things|following")
+"""What announces a list of requests."""
+
 POLAR = re.compile(
     r"(?:(?:and|so|but|also|ok|okay|sorry|well|just|oh),? )*"
-    r"(?:(?:do|does|did|have|has|are|is|was|were|will|would|had)(?:n't)? (?:you|your|it|there|that|this|these|the|any|i|we)\b"
+    r"(?:(?:do|does|did|have|has|are|is|was|were|will|would|had)(?:n't)? "
+    r"(?:you|your|it|there|that|this|these|the|any|i|we)\b"
     r"(?!.*\b(?:which|what|who|when|where|whose|how|why)\b)"
     r"(?! (?:have|know|tell|give|please|share|mind|remember|happen|let|kindly|provide|be so|confirm|by chance)))"
     r"|(?:is|are|was|were) there\b",
@@ -180,6 +188,7 @@ POLAR = re.compile(
 
 IDIOMS = _cues(
     "up.to.date",
+    "date of (?:birth|issue|expiry)",
     "(?:at )?any ?time",
     "(?:this|last|next|first|every|one more|each) time",
     "all the time|in time|on time|time is",
@@ -191,7 +200,8 @@ IDIOMS = _cues(
 )
 """Words that look like topics and are none."""
 
-_DATES, _COUNTS, _ANY = {"date", "datetime"}, {"number"}, {"text", "number", "date", "time", "datetime", "truth"}
+_DATES, _COUNTS = {"date", "datetime"}, {"number"}
+_PERSONS = "people|persons?|guests?|participants|children|pupils|adults"
 CONCEPTS: dict[str, tuple[re.Pattern[str] | None, re.Pattern[str], set[str]]] = {
     "name": (
         _cues("name"),
@@ -205,9 +215,10 @@ CONCEPTS: dict[str, tuple[re.Pattern[str] | None, re.Pattern[str], set[str]]] = 
             "people|persons?|guests?|group|party|participants|children|pupils|adults|visitors|friends|how many of you"
         ),
         _cues(
-            "how many (?:of you|people|persons?|guests?|heads?|participants|children|pupils|adults|will|are|in)|head ?count"
-            "|size|how large|how big|number of (?:people|guests|persons|participants|children|pupils)|party"
-        ),  # fmt: skip
+            rf"how many (?:of you|heads?|will|are|in|{_PERSONS})",
+            "head ?count|size|how large|how big|party",
+            rf"number of (?:{_PERSONS})",
+        ),
         _COUNTS,
     ),
     "span": (
@@ -222,9 +233,10 @@ CONCEPTS: dict[str, tuple[re.Pattern[str] | None, re.Pattern[str], set[str]]] = 
     "manner": (
         _cues("way|method|means|how|delivery|payment|channel|format|form"),
         _cues(
-            "how (?:do|shall|should|would|will|can|may|are|is|did)|(?:which|what) (?:way|form|format|manner|method|means|channel)"
-            "|ways?|method|means"
-        ),  # fmt: skip
+            "how (?:do|shall|should|would|will|can|may|are|is|did)",
+            "(?:which|what) (?:way|form|format|manner|method|means|channel)",
+            "ways?|method|means",
+        ),
         {"text"},
     ),
     "phone": (
@@ -248,7 +260,7 @@ CONCEPTS: dict[str, tuple[re.Pattern[str] | None, re.Pattern[str], set[str]]] = 
         {"text"},
     ),
 }
-"""Concept -> (what a fact's topic says, what a question says, kinds of value): questions without the topic's own words."""
+"""Concept -> (what a fact's topic says, what a question says, kinds of value), for other words than the topic's."""
 
 VAGUE = {"date", "time", "name", "count", "code"}
 """Concepts that say so little that the rest of the sentence has to be about the task too."""
@@ -260,7 +272,6 @@ ASKED_KINDS: tuple[tuple[re.Pattern[str], set[str]], ...] = (
     (_cues("how many"), {"number"}),
     (_cues("how much"), {"number", "amount"}),
     (_cues("how long|until when"), {"number", "date", "span"}),
-    (_cues("how (?:do|shall|should|would|will|can|may|are|is)"), {"manner"}),
     (_cues("when"), _DATES | {"time"}),
     (_cues("who|whom"), {"name"}),
     (_cues("where"), {"place"}),
@@ -270,16 +281,16 @@ ASKED_KINDS: tuple[tuple[re.Pattern[str], set[str]], ...] = (
 
 SYNONYMS: dict[str, str] = {
     "reservation": "reserv", "reservations": "reserv", "booking": "reserv", "bookings": "reserv", "apartment": "flat",
-    "drug": "medicin", "medication": "medicin", "medicament": "medicin", "prescript": "medicin", "prescription": "medicin",
-    "class": "cours", "visit": "appointment", "spot": "space", "animal": "pet", "method": "way", "means": "way",
-    "document": "certificat", "locat": "place", "location": "place", "ride": "transfer", "bicycl": "bike", "person": "people",
-    "guest": "people", "begin": "start", "commenc": "start", "ident": "id", "depart": "leav", "quit": "leav",
-    "surnam": "name", "surname": "name", "fullnam": "name", 
-    "mobil": "phone", "telephon": "phone", "cell": "phone", "mail": "email",
-    "sum": "amount", "cost": "price", "weekday": "day", "calendar": "date", "clock": "time", "oclock": "time",
-    "addr": "address", "identifi": "id", "identif": "id", "identification": "id", "identity": "id",
-    "colour": "color", "cellphon": "phone", "motive": "reason", "why": "reason", "caus": "reason",
-    "length": "long", "durat": "long", "larg": "size", "big": "size",
-    "reference": "referenc", "ref": "referenc", "num": "number", "quantity": "many", "quantiti": "many",
+    "drug": "medicin", "medication": "medicin", "medicament": "medicin", "prescript": "medicin",
+    "prescription": "medicin", "class": "cours", "visit": "appointment", "spot": "space", "animal": "pet",
+    "method": "way", "means": "way", "document": "certificat", "locat": "place", "location": "place",
+    "ride": "transfer", "bicycl": "bike", "person": "people", "guest": "people", "begin": "start", "commenc": "start",
+    "ident": "id", "depart": "leav", "quit": "leav", "surnam": "name", "surname": "name", "fullnam": "name",
+    "mobil": "phone", "telephon": "phone", "cell": "phone", "mail": "email", "sum": "amount", "cost": "price",
+    "weekday": "day", "calendar": "date", "clock": "time", "oclock": "time", "addr": "address", "identifi": "id",
+    "identif": "id", "identification": "id", "identity": "id", "colour": "color", "cellphon": "phone",
+    "motive": "reason", "why": "reason", "caus": "reason", "length": "long", "durat": "long", "larg": "size",
+    "big": "size", "reference": "referenc", "ref": "referenc", "num": "number", "quantity": "many",
+    "quantiti": "many",
 }  # fmt: skip
 """Stem -> stem: words that ask for the same."""

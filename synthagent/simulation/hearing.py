@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from synthagent.schema.tasks import Fact, Hidden
 from synthagent.simulation.cues import (
+    ANNOUNCES,
     ASKED_KINDS,
     ASKS,
     CHOICE,
@@ -92,7 +93,7 @@ class Listener:
 
     def heard(self, message: str) -> Heard:
         """What the message comes to; see `Heard`."""
-        text = message.translate(_PLAIN)
+        text = _NUMBER.sub(" number", message.translate(_PLAIN))
         sentences = _sentences(text)
         asking = [s for s in sentences if s.asks and not CLOSES.search(s.text)]
         confirming = [s for s in asking if self._confirms(s)]
@@ -132,34 +133,37 @@ class Listener:
         """Facts asked for in one sentence: the best of each of its parts, or of the whole."""
         text = _request_in(sentence.text)
         parts = [part for part in _PARTS.split(text) if part.strip()]
-        found = [best for part in parts if (best := self._best(part, ""))] if len(parts) > 1 else []
-        best = None if found else self._best(text, sentence.before if _POINTS_BACK.search(text) else "")
+        found = []
+        if len(parts) > 1:
+            found = [best for part in parts if (best := self._best(part, sentence.before))]
+        best = None if found else self._best(text, sentence.before)
         return found or ([best] if best else [])
 
     def _best(self, part: str, before: str) -> str | None:
-        """The fact that this part asks for; None when none stands out."""
-        stems, earlier = set(_stems(part)), set(_stems(before))
-        allowed = _kinds_asked(part)
-        strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in stems)
-        noun = _noun_asked(part)
-        scores = []
-        for topic in self._topics_known:
-            if allowed is not None and not (topic.kind in allowed or allowed & topic.concepts):
-                continue
-            said = sum(weight for stem, weight in topic.stems.items() if stem in stems)
-            said += sum(0.8 * weight for stem, weight in topic.stems.items() if stem in earlier and stem not in stems)
-            meant = {c for c in topic.concepts if CONCEPTS[c][1].search(part)}
-            if said == 0.0 and strange > 1:
-                meant -= VAGUE  # only the kind of value fits, in a sentence about something else
-            said += max((0.4 + 0.1 * len(phrase) for phrase in topic.phrases if phrase <= stems), default=0.0)
-            off = noun is not None and noun not in topic.stems
-            scores.append((said + (0.8 if meant - {"count"} else 0.4 if meant else 0.0) - (0.5 if off else 0.0), topic.fact.id))
-        if allowed is not None and len(scores) == 1 and strange < 2:
-            scores = [(scores[0][0] + 0.4, scores[0][1])]  # nothing else could answer this question word
-        scores.sort(key=lambda pair: -pair[0])
+        """The fact that this part asks for; None when none stands out.
+
+        The sentence before helps where the part itself points back ("which one?") or fits two facts alike.
+        """
+        scores = self._scores(part, before if _POINTS_BACK.search(part) else "")
+        if before and len(scores) > 1 and scores[0][0] >= _ENOUGH and scores[0][0] - scores[1][0] < _MARGIN:
+            scores = self._scores(part, before)
         if not scores or scores[0][0] < _ENOUGH:
             return None
         return None if len(scores) > 1 and scores[0][0] - scores[1][0] < _MARGIN else scores[0][1]
+
+    def _scores(self, part: str, before: str) -> list[tuple[float, str]]:
+        """(score, fact id), best first, of the facts that the question word allows."""
+        stems, earlier = set(_stems(part)), set(_stems(before))
+        allowed, noun = _kinds_asked(part), _noun_asked(part)
+        strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in stems)
+        scores = [
+            (_score(topic, part, stems, earlier, noun, strange), topic.fact.id)
+            for topic in self._topics_known
+            if allowed is None or topic.kind in allowed or allowed & topic.concepts
+        ]
+        if allowed is not None and len(scores) == 1 and strange < 2:
+            scores = [(scores[0][0] + 0.4, scores[0][1])]  # nothing else could answer this question word
+        return sorted(scores, key=lambda pair: -pair[0])
 
     def _wrong(self, text: str, named: tuple[str, ...]) -> tuple[str, ...]:
         """Facts that the message gives another value of the same kind, and nowhere the right one."""
@@ -216,6 +220,7 @@ _WHICH = re.compile(
     re.I,
 )
 _POINTS_BACK = re.compile(r"\b(?:one|ones|it|that|this|them|these|those)\b", re.I)
+_NUMBER = re.compile(r" no\.(?!\w)", re.I)
 _ITEM = re.compile(r"^\s*(?:[-•]|\(?\d{1,2}[.)]|[a-e][.)])\s+")
 
 
@@ -232,13 +237,11 @@ def _sentences(text: str) -> list[_Sentence]:
             continue
         # "What kind is it: pothole or lamp?" is one question, cut in two by its colon.
         cut = body.endswith(":") and number + 1 < len(parts) and parts[number + 1].rstrip().endswith("?")
-        asks = body.endswith("?") or cut or bool(ASKS.search(body)) or listing
+        asks = body.endswith("?") or cut or bool(ASKS.search(body)) or bool(item and listing)
         before = found[-1].text if found else ""
         found.append(_Sentence(body, body[-1], asks, before, asks and bool(POLAR.match(body))))
-        if body.endswith(":"):
-            listing = asks
-        elif not item and listing and body.endswith((".", "?", "!")):
-            listing = False
+        if not item:
+            listing = asks or bool(ANNOUNCES.search(body))
     return found
 
 
@@ -250,6 +253,18 @@ def _claims(sentence: _Sentence) -> bool:
     if CLOSES.search(sentence.text):
         return True
     return not sentence.asks and bool(DONE.search(sentence.text)) and not LOOKED.search(sentence.text)
+
+
+def _score(topic: _Topic, part: str, stems: set[str], earlier: set[str], noun: str | None, strange: int) -> float:
+    """How well a part of a message asks for a fact: by its words, by those before it, by its concept."""
+    said = sum(weight for stem, weight in topic.stems.items() if stem in stems)
+    said += sum(0.8 * weight for stem, weight in topic.stems.items() if stem in earlier and stem not in stems)
+    said += max((0.4 + 0.1 * len(phrase) for phrase in topic.phrases if phrase <= stems), default=0.0)
+    meant = {concept for concept in topic.concepts if CONCEPTS[concept][1].search(part)}
+    if said == 0.0 and strange > 1:
+        meant -= VAGUE  # only the kind of value fits, in a sentence about something else
+    beside = noun is not None and noun not in topic.stems
+    return said + (0.8 if meant - {"count"} else 0.4 if meant else 0.0) - (0.5 if beside else 0.0)
 
 
 def _request_in(text: str) -> str:
