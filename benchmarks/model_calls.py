@@ -37,7 +37,7 @@ from synthagent.storage.task_file import read_tasks, write_tasks
 
 REPEATS = 3
 LATENCY = 0.2
-TASKS, SAMPLES, TURNS = 50, 20, 6
+TASKS, SAMPLES, TURNS = 50, 20, 5
 EPISODES, CALLS = TASKS * SAMPLES, TASKS * SAMPLES * TURNS
 LIMITS = Limits(turns=TURNS, malformed=TURNS + 1)
 

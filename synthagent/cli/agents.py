@@ -37,7 +37,10 @@ class Role:
 
 
 def role(text: str) -> Role:
-    """Reads a role. Raises `InputError` with the forms there are."""
+    """Reads a role. Raises `InputError` with the forms there are, or when what it names is not there.
+
+    Here and not when it is opened: by then there is a run folder in its name.
+    """
     scheme, colon, argument = text.partition(":")
     if not colon or not argument:
         forms = "scripted:NAME, openai:MODEL@URL, gguf:PATH, local:NAME"
@@ -51,8 +54,21 @@ def role(text: str) -> Role:
         name, at, url = argument.partition("@")
         if not at:
             raise InputError(f"--agent: '{text}' lacks the endpoint", way_out="write openai:MODEL@http://host:port/v1")
-        remote(name, url, Settings(), {})  # refuses what is no URL, before a run folder is made in its name
+        remote(name, url, Settings(), {})  # refuses what is no URL
+    if scheme == "gguf" and not Path(argument).is_file():
+        raise InputError(f"--agent: there is no file '{argument}'")
+    if scheme == "local":
+        _fetched(argument, os.environ)
     return Role(scheme, argument)
+
+
+def _fetched(name: str, environ: Mapping[str, str]) -> Path:
+    from synthagent.llm.local_models import cache_dir, find
+
+    found = find(name, cache_dir(environ))
+    if found is None:
+        raise InputError(f"{name} is not here yet", way_out=f"synthagent models fetch {name}")
+    return found
 
 
 @asynccontextmanager
@@ -87,7 +103,7 @@ async def _model(
         return
     if who.scheme in ("gguf", "local"):
         from synthagent.llm.embedded import embedded
-        from synthagent.llm.local_models import cache_dir, find, named
+        from synthagent.llm.local_models import named
 
         form: ToolForm = "native"
         context = 8192
@@ -95,10 +111,7 @@ async def _model(
         if who.scheme == "local":
             known = named(who.argument)
             form, context = known.tools, known.context
-            found = find(who.argument, cache_dir(environ))
-            if found is None:
-                raise InputError(f"{who.argument} is not here yet", way_out=f"synthagent models fetch {who.argument}")
-            path = found
+            path = _fetched(who.argument, environ)
         parallel = min(settings.in_flight, 4)
         async with embedded(path, threads=settings.threads, parallel=parallel, context=context) as url:
             model = remote("local", url, settings, {})

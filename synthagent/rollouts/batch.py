@@ -74,7 +74,7 @@ async def _one(task: Task, sample: int, order: Order, stages: "_Stages") -> Outc
         stage = stages.of(task)
     except TaskFault as fault:
         return broken_task(task, order.agent, sample, order.seed, fault)
-    return await roll(stage, order.casting, order.limits, sample, order.seed)
+    return await roll(stage, order.casting, order.limits, sample, order.seed, order.agent)
 
 
 class _Stages:

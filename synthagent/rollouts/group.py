@@ -36,16 +36,20 @@ class Group:
         return tuple(outcome.score.reward for outcome in self.outcomes if isinstance(outcome.score, Scored))
 
 
-async def roll(stage: Stage, casting: Casting, limits: Limits, sample: int, seed: int) -> Outcome:
-    """Plays and scores one episode. A bug of ours becomes a failed episode (infrastructure), never a reward."""
-    cast = casting(stage, sample)
+async def roll(stage: Stage, casting: Casting, limits: Limits, sample: int, seed: int, agent: str = "agent") -> Outcome:
+    """Plays and scores one episode. A bug of ours becomes a failed episode (infrastructure), never a reward.
+
+    `agent`: what to call it when not even the casting worked.
+    """
+    cast: Cast | None = None
     try:
+        cast = casting(stage, sample)
         played = await play(stage, cast, limits, sample=sample, seed=seed)
         return Outcome(played.episode, score(stage, played.episode, played.final))
     except Exception as error:
         detail = "".join(traceback.format_exception(error))[-2000:]
         failure = Failure(blame=Blame.INFRASTRUCTURE, reason="bug", detail=detail)
-        return failed(stage.task, cast.agent.name, cast, sample, seed, failure, stage)
+        return failed(stage.task, cast.agent.name if cast else agent, cast, sample, seed, failure, stage)
 
 
 def failed(

@@ -10,7 +10,14 @@ def _cues(*patterns: str, whole: tuple[str, ...] = ()) -> re.Pattern[str]:
 
 
 _QUESTION = "what|which|who|whose|whom|where|when|how (?:many|much|long|old|often|big|far|large)"
-_TELL = "tell|give|provide|share|specify|state|enter|send|confirm|let me know|advise|indicate|name|supply|include|choose|pick|select|list|fill in"
+_TELL = (
+    "|".join(
+        """
+    tell give provide share specify state enter send confirm advise indicate name supply include choose pick select list
+    """.split()
+    )
+    + "|let me know|fill in"
+)
 _MILDLY = "(?: also| just| still| first)*"
 ASKS = _cues(
     rf"(?:please|kindly) (?:also |just )?(?:{_TELL})",

@@ -65,6 +65,10 @@ _NAMES = {
 }
 
 
+_CHUNK = 32
+"""Rows taken at a time: the size of a result is bounded chunk by chunk."""
+
+
 class Mode(Enum):
     """What the authorizer lets through."""
 
@@ -107,7 +111,6 @@ class Guard:
         self.mode = Mode.TRUSTED
         self.clock = Clock()
         self.denied = ""
-        self.written: set[str] = set()
         self._ticks = 0
         self._patience = patience
         self._deadline = time.monotonic() + patience
@@ -155,9 +158,9 @@ class Guard:
         rows: list[tuple[Any, ...]] = []
         size = 0
         try:
-            for row in cursor:
-                rows.append(row)
-                size += sum([len(value) for value in row if isinstance(value, str)])
+            while chunk := cursor.fetchmany(_CHUNK):
+                rows += chunk
+                size += sum([len(value) for row in chunk for value in row if isinstance(value, str)])
                 if len(rows) > most or size > MAX_TEXT:
                     cursor.close()
                     raise BudgetExceeded(f"more than {most} rows or {MAX_TEXT} characters")
@@ -252,8 +255,6 @@ class Guard:
         elif action != sqlite3.SQLITE_SELECT and self.mode is not Mode.BUILD:
             if (one or "").lower().startswith(("sqlite_", "pragma_")):
                 reason = f"table {one}"
-            elif action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE):
-                self.written.add(one or "")
         if reason:
             self.denied = f"not allowed: {reason}"
             return sqlite3.SQLITE_DENY

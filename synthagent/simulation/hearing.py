@@ -42,6 +42,8 @@ _ENOUGH = 0.7
 """Score at which a fact counts as asked for; one distinctive word is worth 1."""
 _MARGIN = 0.1
 """By how much the best fact must lead the next."""
+_MOST_KEPT = 512
+"""Messages whose meaning one listener remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Listener:
 
     def __init__(self, hidden: Hidden):
         self._facts = hidden.facts
+        self._kept: dict[str, Heard] = {}
         bags = {fact.id: _bag(fact) for fact in hidden.facts}
         self._topics_known = [
             _Topic(fact, kind_of(fact.value), bags[fact.id], frozenset(_concepts_of(fact)), _phrases(fact))
@@ -92,7 +95,16 @@ class Listener:
             self._vocabulary |= set(_content(str(fact.value)))
 
     def heard(self, message: str) -> Heard:
-        """What the message comes to; see `Heard`."""
+        """What the message comes to; see `Heard`. Kept, since user and checks ask about the same messages."""
+        found = self._kept.get(message)
+        if found is None:
+            found = self._hear(message)
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[message] = found
+        return found
+
+    def _hear(self, message: str) -> Heard:
         text = _NUMBER.sub(" number", message.translate(_PLAIN))
         sentences = _sentences(text)
         asking = [s for s in sentences if s.asks and not CLOSES.search(s.text)]

@@ -25,7 +25,7 @@ from synthagent.simulation.arguments import (
     kinds_of,
     parse,
 )
-from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mode, Stalled
+from synthagent.simulation.guarded_sql import PATIENCE, BudgetExceeded, Denied, Guard, Mode, Stalled
 
 MAX_RESULT_ROWS = 5_000
 MAX_RESULT_BYTES = 1_000_000
@@ -107,6 +107,7 @@ class Blueprint:
                  tools: tuple[str, ...], ends: frozenset[str], initial: Rows):  # fmt: skip
         self.world_id, self.now, self.tables, self.image = world_id, now, tables, image
         self.programs, self.tools, self.ends, self.initial = programs, tools, ends, initial
+        self.patience = PATIENCE
         self._free: dict[bool, list[Guard]] = {False: [], True: []}
 
     @cached_property
@@ -120,7 +121,7 @@ class Blueprint:
         return LiveWorld(self, home.pop() if home else self._fresh(reverse), home)
 
     def _fresh(self, reverse: bool) -> Guard:
-        guard = Guard()
+        guard = Guard(patience=self.patience)
         guard.restore(self.image)
         guard.declare()
         guard.own(f"PRAGMA reverse_unordered_selects = {int(reverse)}")
@@ -130,7 +131,7 @@ class Blueprint:
 
     @cached_property
     def _checker(self) -> Guard:
-        guard = Guard(attach_base=True)
+        guard = Guard(attach_base=True, patience=self.patience)
         guard.restore(self.image, "base")
         guard.restore(self.image)
         guard.declare()

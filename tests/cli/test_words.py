@@ -72,6 +72,9 @@ def test_a_typo_is_answered_with_what_was_probably_meant(cli, words: list[str], 
         (["rollout", "TASKS", "--out", "R", "--agent", "gpt:4"], "known: scripted, openai"),
         (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt"], "openai:MODEL@http://host:port/v1"),
         (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt@localhost:80"], "no http(s) URL"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "gguf:nowhere.gguf"], "no file 'nowhere.gguf'"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "local:gpt-5"], "known: smollm2-135m"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "local:smollm2-135m"], "synthagent models fetch smollm2-135m"),
         (["rollout", "TASKS", "--out", "R", "--agent", "scripted:done", "--protocol", "xml"], "text, tools, tags"),
         (["rollout", "TASKS", "--out", "R", "--agent", "scripted:done", "--user", "gpt"], "known: facts"),
         (["rollout", "nowhere.jsonl", "--out", "R", "--agent", "scripted:done"], "nowhere.jsonl: cannot be read"),
@@ -88,6 +91,7 @@ def test_wrong_input_is_exit_code_2_or_1_for_doctor_and_the_message_names_the_wa
     cli, tasks: Path, tmp_path: Path, monkeypatch, words: list[str], known: str
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SYNTHAGENT_CACHE", str(tmp_path))  # no model has been fetched
     done = cli(*(str(tasks) if word == "TASKS" else word for word in words))
     assert done.code == (1 if words[0] == "doctor" else 2)
     assert known in " ".join((done.out + done.err).split())

@@ -33,6 +33,7 @@ def test_there_is_a_core_to_compute_with():
     assert usable_cores() >= 1
 
 
+@pytest.mark.slow  # seconds to minutes: `pytest -m slow` where the model has been fetched
 async def test_a_fetched_model_answers():
     pytest.importorskip("xllamacpp")
     path = find("smollm2-135m", cache_dir())

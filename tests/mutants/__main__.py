@@ -44,9 +44,11 @@ class Mutant:
 def main(word: str = "") -> int:
     mutants = [m for m in (Mutant(**entry) for entry in tomllib.loads(LIST.read_text())["mutant"]) if word in str(m)]
     stale = [mutant for mutant in mutants if (ROOT / "synthagent" / mutant.file).read_text().count(mutant.old) != 1]
+    if not mutants:
+        print(f"no flip mentions '{word}'")
     for mutant in stale:
         print(f"STALE     {mutant}: its old text does not occur exactly once")
-    if stale:
+    if stale or not mutants:
         return 1
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as place:

@@ -139,7 +139,7 @@ def test_the_one_fact_of_its_kind_can_be_asked_for_by_its_kind():
     counted = Fact(id="places", topic="people coming along", text="Four.", value=4)
     alone = Listener(Hidden(goal="I want places in a course.", facts=(dated, counted)))
     assert alone.heard("What date?").topics == ("start",)
-    assert alone.heard("How many?").topics == ("places",)
+    assert alone.heard("How many people?").topics == ("places",)
     two = Listener(Hidden(goal="", facts=(dated, dated.model_copy(update={"id": "end", "topic": "end of the trip"}))))
     assert two.heard("What date?").topics == ()
 

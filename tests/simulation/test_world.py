@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from synthagent.errors import TaskFault
+from synthagent.errors import Blame, EpisodeFailure, TaskFault
 from synthagent.simulation.episode import prepare
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.world import Blueprint, RowChange, compile_world, digest_of
@@ -131,6 +131,22 @@ def test_a_call_that_breaks_the_whole_transaction_breaks_only_itself(greedy):
             assert [row[0] for row in world.rows()["shelf"]] == ["a", "b", "x", "y", "z"]
         with blueprint.open() as world:
             assert digest_of(world.rows()) == blueprint.digest
+
+
+def test_a_call_that_takes_too_long_fails_without_a_verdict_and_changes_nothing():
+    blueprint = shelf(run(f"UPDATE shelf SET n = ({SPIN})"), give("SELECT 1"), takes={"turns": WHOLE})
+    blueprint.patience = 0.0
+    with blueprint.open() as world:
+        assert world.call("put", '{"id": "x"}').ok
+        before = world.rows()
+        with pytest.raises(EpisodeFailure, match="act, step 1: more than 0 s") as caught:
+            world.call("act", '{"turns": 5000}')
+        assert (caught.value.blame, caught.value.reason) == (Blame.INFRASTRUCTURE, "stalled")
+        assert world.rows() == before
+        final = world.final()
+    with pytest.raises(EpisodeFailure, match="a check took too long"):
+        blueprint.query(final, [(SPIN, {"turns": 5000})])
+    assert blueprint.query(final, [("SELECT count(*) FROM shelf", {})]) == [[(3,)]]
 
 
 # ---- the task's own mistakes
