@@ -252,13 +252,16 @@ class Guard:
         elif action == sqlite3.SQLITE_FUNCTION:
             if (two or "").lower() not in FUNCTIONS:
                 reason = f"function {two}()"
-        elif action != sqlite3.SQLITE_SELECT and self.mode is not Mode.BUILD:
-            if (one or "").lower().startswith(("sqlite_", "pragma_")):
-                reason = f"table {one}"
+        elif action != sqlite3.SQLITE_SELECT and self.mode is not Mode.BUILD and _internal(one):
+            reason = f"table {one}"
         if reason:
             self.denied = f"not allowed: {reason}"
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
+
+
+def _internal(table: str | None) -> bool:
+    return (table or "").lower().startswith(("sqlite_", "pragma_"))
 
 
 def _register(db: sqlite3.Connection, clock: Clock) -> None:
