@@ -198,7 +198,7 @@ IDIOMS = _cues(
     "date of (?:birth|issue|expiry)",
     "(?:at )?any ?time",
     "(?:this|last|next|first|every|one more|each) time",
-    "all the time|in time|on time|time is",
+    "all the time|in time|on time",
     "some ?day|one day|these days|nowadays|today|to ?day",
     "by the way|in any case|of course",
     "one moment|a moment|a second|a minute",
@@ -213,6 +213,11 @@ CONCEPTS: dict[str, tuple[re.Pattern[str] | None, re.Pattern[str], set[str]]] = 
     "name": (
         _cues("name"),
         _cues("who(?!se)|name"),
+        {"text"},
+    ),
+    "person": (
+        _cues("sender|recipient|teacher|trainer|driver|doctor|friend|neighbou?r|visitor|subtenant|person|who"),
+        _cues("who(?!se)|whom"),
         {"text"},
     ),
     "date": (None, _cues("when|dates?|days?|how soon|weekday"), _DATES),
@@ -280,7 +285,7 @@ ASKED_KINDS: tuple[tuple[re.Pattern[str], set[str]], ...] = (
     (_cues("how much"), {"number", "amount"}),
     (_cues("how long|until when"), {"number", "date", "span"}),
     (_cues("when"), _DATES | {"time"}),
-    (_cues("who|whom"), {"name"}),
+    (_cues("who|whom"), {"name", "person"}),
     (_cues("where"), {"place"}),
     (_cues("why"), {"reason"}),
 )
