@@ -38,7 +38,8 @@ def run_quickstart(out: Path, n: int, seed: int, model: bool, json: bool) -> Non
     with open_run(tasks, run, manifest, _exists(run), None) as folder:
         roll_into(folder, [role(text) for text in SCRIPTED], "text", settings)
         rows = lines(folder.index.rows())
-        _show_one(folder)
+        if not json:
+            _show_one(folder)
     if model:
         rows += _model_rows(out, tasks, seed, settings)
     if json:

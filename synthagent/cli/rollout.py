@@ -19,7 +19,6 @@ from synthagent.evaluation.report import lines
 from synthagent.rollouts.batch import EndpointDown, Order, roll_batch
 from synthagent.rollouts.group import Outcome
 from synthagent.schema.messages import Protocol
-from synthagent.schema.record import dump
 from synthagent.schema.scores import Scored
 from synthagent.schema.tasks import Task
 from synthagent.scoring.scorer import score
@@ -71,7 +70,7 @@ def manifest_for(
         tasks_file=str(tasks),
         tasks_sha256=hashlib.sha256(data + str(limit or "").encode()).hexdigest(),
         version=__version__,
-        settings=dump(chosen),
+        settings=chosen.model_dump(mode="json"),
         prompts={OPENING: opening_fingerprint()},
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import anyio
+import anyio.lowlevel
 
 from synthagent.errors import Blame, SynthAgentError, TaskFault
 from synthagent.rollouts.group import Casting, Outcome, broken_task, roll
@@ -53,6 +54,7 @@ async def roll_batch(
             outcome = await _one(task, sample, order, stages)
             sink(outcome)
             watch.see(outcome)
+            await anyio.lowlevel.checkpoint()  # scripted episodes never wait: let an interrupt through
 
     try:
         async with anyio.create_task_group() as group:

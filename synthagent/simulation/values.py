@@ -119,9 +119,9 @@ def _moments(text: str) -> tuple[set[tuple[int | None, int, int]], set[tuple[int
     """Dates, times, and the text without them (so that their digits are not taken for numbers)."""
     dates: set[tuple[int | None, int, int]] = set()
     times: set[tuple[int, int]] = set()
+    if re.search(r"\bnoon\b", text, re.I):
+        times.add((12, 0))
     if not any(character.isdigit() for character in text):
-        if "noon" in text.casefold():
-            times.add((12, 0))
         return dates, times, text
     for match in _ISO.finditer(text):
         year, month, day, hour, minute = match.groups()
