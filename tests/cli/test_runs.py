@@ -192,12 +192,15 @@ def test_a_mistake_in_the_settings_is_named_with_file_and_field(
 
 
 def test_quickstart_without_a_model_goes_from_personas_to_rewards(cli, tmp_path: Path):
-    done = cli("quickstart", "--out", tmp_path / "q", "-n", 6, "--no-model", "--json")
-    assert done.code == 0
-    rows = orjson.loads(done.out[done.out.index("[\n") :])
+    rows = cli("quickstart", "--out", tmp_path / "q", "-n", 6, "--no-model", "--json").json
     assert {row["agent"]: row["reward_mean"] for row in rows}["scripted:reference"] == 1.0
-    assert "reward 1.000" in done.out
     assert cli("show", tmp_path / "q" / "run", "--json").code == 0
+
+
+def test_quickstart_shows_the_trajectory_of_one_real_task(cli, tmp_path: Path):
+    done = cli("quickstart", "--out", tmp_path / "q", "-n", 4, "--no-model")
+    assert done.code == 0
+    assert "reward 1.000" in done.out
 
 
 def test_models_and_doctor_say_what_is_here(cli):
