@@ -44,7 +44,7 @@ def figures(split):
 
 
 # What is reached so far; the aim is recall 0.90 and 0.03 wrong on both halves. Raise these, never lower them.
-@pytest.mark.parametrize(("split", "recall", "wrong"), [("dev", 0.85, 0.03), ("test", 0.68, 0.05)])
+@pytest.mark.parametrize(("split", "recall", "wrong"), [("dev", 0.87, 0.03), ("test", 0.69, 0.05)])
 def test_free_questions_are_heard(split, recall, wrong):
     count, heard, misheard = figures(split)
     assert count >= 250
