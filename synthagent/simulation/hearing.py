@@ -88,6 +88,7 @@ class Listener:
             _Topic(fact, kind_of(fact.value), bags[fact.id], frozenset(_concepts_of(fact)), _phrases(fact))
             for fact in hidden.facts
         ]
+        self._concepts = frozenset(concept for topic in self._topics_known for concept in topic.concepts)
         wanted = " ".join((hidden.goal, *(request.text for request in hidden.requests)))
         self._wanted = reading(wanted)
         self._vocabulary = set(_content(wanted)) | {stem for bag in bags.values() for stem in bag}
@@ -111,8 +112,8 @@ class Listener:
         confirming = [s for s in asking if self._confirms(s)]
         topics = self._topics([s for s in asking if s not in confirming])
         named = tuple(fact.id for fact in self._facts if mentions(text, fact.value))
-        refuses = _refuses(text) and not topics
-        claims = any(_claims(s) for s in sentences) and not topics
+        refuses = not topics and _refuses(text)
+        claims = not topics and any(_claims(s) for s in sentences)
         if topics:
             return Heard("question", topics, named)
         if confirming:
@@ -167,9 +168,10 @@ class Listener:
         """(score, fact id), best first, of the facts that the question word allows."""
         stems, earlier = set(_stems(part)), set(_stems(before))
         allowed, noun = _kinds_asked(part), _noun_asked(part)
+        meant = {concept for concept in self._concepts if CONCEPTS[concept][1].search(part)}
         strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in stems)
         scores = [
-            (_score(topic, part, stems, earlier, noun, strange), topic.fact.id)
+            (_score(topic, meant, stems, earlier, noun, strange), topic.fact.id)
             for topic in self._topics_known
             if allowed is None or topic.kind in allowed or allowed & topic.concepts
         ]
@@ -267,12 +269,14 @@ def _claims(sentence: _Sentence) -> bool:
     return not sentence.asks and bool(DONE.search(sentence.text)) and not LOOKED.search(sentence.text)
 
 
-def _score(topic: _Topic, part: str, stems: set[str], earlier: set[str], noun: str | None, strange: int) -> float:
+def _score(
+    topic: _Topic, concepts: set[str], stems: set[str], earlier: set[str], noun: str | None, strange: int
+) -> float:
     """How well a part of a message asks for a fact: by its words, by those before it, by its concept."""
-    said = sum(weight for stem, weight in topic.stems.items() if stem in stems)
-    said += sum(0.8 * weight for stem, weight in topic.stems.items() if stem in earlier and stem not in stems)
+    said = sum([topic.stems[stem] for stem in stems if stem in topic.stems])
+    said += sum([0.8 * topic.stems[stem] for stem in earlier if stem in topic.stems and stem not in stems])
     said += max((0.4 + 0.1 * len(phrase) for phrase in topic.phrases if phrase <= stems), default=0.0)
-    meant = {concept for concept in topic.concepts if CONCEPTS[concept][1].search(part)}
+    meant = concepts & topic.concepts
     if said == 0.0 and strange > 1:
         meant -= VAGUE  # only the kind of value fits, in a sentence about something else
     beside = noun is not None and noun not in topic.stems
