@@ -1,4 +1,7 @@
-"""The words by which `heard` tells a question from a confirmation, a refusal and a claim. Data, no logic."""
+"""The words by which `heard` tells a question from a confirmation, a refusal and a claim. Data, no logic.
+
+All in lower case: a message is put into it first, which makes these patterns several times faster than ignoring case.
+"""
 
 import re
 
@@ -6,7 +9,7 @@ import re
 def _cues(*patterns: str, whole: tuple[str, ...] = ()) -> re.Pattern[str]:
     """Any of the patterns as whole words, or any of `whole` as it stands."""
     words = rf"\b(?:{'|'.join(patterns)})\b"
-    return re.compile("|".join((words, *whole)), re.IGNORECASE)
+    return re.compile("|".join((words, *whole)))
 
 
 _QUESTION = "what|which|who|whose|whom|where|when|how (?:many|much|long|old|often|big|far|large)"
@@ -115,7 +118,6 @@ NOT_REFUSED = re.compile(
     rf"\s*(?:to )?(?:{_LOOKING})\b"
     rf"|[^.!?\n]{{0,60}}\b(?:without (?:your|the|knowing|more|a|first)|until (?:i|you|we)"
     rf"|unless (?:i|you|we) (?:{_KNOWING})|before (?:i|you) (?:know|tell|give|have (?:told|given)))\b",
-    re.IGNORECASE,
 )
 """What follows a cue of refusal and takes it back: a failed look-up, or a wait for an answer."""
 
@@ -153,7 +155,6 @@ LOOKED = re.compile(
     r"\b(?:not|never|n't|no) (?:yet )?been\b"
     rf"|\b(?:i|we)(?: have|'ve)(?: now| just| also| already)* "
     rf"(?:{_FOUND}|(?:a|the|your|to|one|two|some|several) |been (?:told|asked))",
-    re.IGNORECASE,
 )
 """A perfect tense that tells of looking, not of doing."""
 
@@ -189,7 +190,6 @@ POLAR = re.compile(
     r"(?!.*\b(?:which|what|who|when|where|whose|how|why)\b)"
     r"(?! (?:have|know|tell|give|please|share|mind|remember|happen|let|kindly|provide|be so|confirm|by chance)))"
     r"|(?:is|are|was|were) there\b",
-    re.IGNORECASE,
 )
 """A question for yes or no. "Do you have your card number?" is none: it asks for the number."""
 

@@ -106,7 +106,7 @@ class Listener:
         return found
 
     def _hear(self, message: str) -> Heard:
-        text = _NUMBER.sub(" number", message.translate(_PLAIN))
+        text = _NUMBER.sub(" number", message.translate(_PLAIN).lower())
         sentences = _sentences(text)
         asking = [s for s in sentences if s.asks and not CLOSES.search(s.text)]
         confirming = [s for s in asking if self._confirms(s)]
