@@ -7,7 +7,7 @@ from typing import Protocol
 
 from synthagent.schema.tasks import Disposition, Hidden
 from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
-from synthagent.simulation.values import kind_of, plain
+from synthagent.simulation.values import plain
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _EVERYTHING = re.compile(r"\b(?:everything|all (?:of|done|set|your|three|four|the)|both)\b|^\s*yes\b", re.I)
@@ -165,12 +165,3 @@ class FactsUser:
             self._open_parts -= 1
             return UserReply(self._manner.everything, kind)
         return UserReply(self._manner.thanks if kind == "claim_done" else self._manner.given_up, kind, done=True)
-
-
-def spoken(value: str | int | float | bool) -> str:
-    """A value as a person would say it: 2031-05-23 as "23 May 2031"."""
-    if kind_of(value) == "date":
-        year, month, day = str(value).split("-")
-        names = "January February March April May June July August September October November December".split()
-        return f"{int(day)} {names[int(month) - 1]} {year}"
-    return str(value)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthagent.simulation.users import spoken
 from synthagent.simulation.values import kind_of, mentions, mentions_money, plain
+from synthagent.synthesis.procedural.rows import spoken
 
 DATES = st.dates(datetime.date(2000, 1, 1), datetime.date(2099, 12, 31))
 MONTHS = "January February March April May June July August September October November December".split()
