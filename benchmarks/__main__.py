@@ -13,6 +13,7 @@ from benchmarks.model_calls import model_calls
 from benchmarks.startup import help_
 from benchmarks.throughput import episodes, synthesis
 from benchmarks.worlds import tool_step, world_reset
+from synthagent.cli.main import collect_less
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "help": help_,
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS))
     chosen = parser.parse_args(arguments)
     about = machine()
+    collect_less()  # as every command does
     figures: list[Figure] = []
     for name in chosen.only or BENCHMARKS:
         figures += BENCHMARKS[name]()

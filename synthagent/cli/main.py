@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 done, with objections or regressions; 2 wrong input; 3 could not be finished; 130 interrupted.
 """
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -205,10 +206,20 @@ def root(
         raise typer.Exit
 
 
+def collect_less() -> None:
+    """Tells Python's collector that what is imported stays, and to look less often.
+
+    Records make many containers and hardly any cycles: at its defaults the collector takes a tenth of synthesis.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 def run() -> None:
     """The `synthagent` command: our own errors become a message and an exit code, never a traceback."""
     from synthagent.errors import InputError, SynthAgentError
 
+    collect_less()
     try:
         app()
     except InputError as error:

@@ -34,16 +34,24 @@ def canonical(value: Json) -> bytes:
 
 
 def _simple(value: Json) -> bool:
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return True
-    if kind is int:
-        return bool(-_LARGEST <= value <= _LARGEST)
-    if kind is dict:
-        return all(type(key) is str and key.isascii() and _simple(item) for key, item in value.items())
-    return kind is list and all(map(_simple, value))
+    waiting = [value]
+    for item in waiting:  # it grows meanwhile
+        kind = type(item)
+        if kind is dict:
+            if not all(type(key) is str and key.isascii() for key in item):
+                return False
+            waiting += [part for part in item.values() if type(part) not in _SIMPLE]
+        elif kind is list:
+            waiting += [part for part in item if type(part) not in _SIMPLE]
+        elif kind is int:
+            if not -_LARGEST <= item <= _LARGEST:
+                return False
+        elif kind not in _SIMPLE:
+            return False
+    return True
 
 
+_SIMPLE = frozenset({str, bool, type(None)})
 _LARGEST = 2**53 - 1
 """RFC 8785 carries integers as doubles."""
 

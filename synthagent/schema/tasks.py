@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthagent.schema.checks import Check
-from synthagent.schema.record import Record, content_id, dump
+from synthagent.schema.record import Json, Record, content_id, dump
 
 SCHEMA = "synthagent.task/1"
 
@@ -231,17 +231,27 @@ class Task(Record):
 
 def world_id_of(tools: tuple[Tool, ...], world: World) -> str:
     """Hash of the tools and the world behind them."""
-    return content_id({"tools": [dump(tool) for tool in tools], "world": dump(world)})
+    return _world_id([dump(tool) for tool in tools], dump(world))
 
 
 def task_id_of(task: Task) -> str:
     """Hash of what an episode and its score depend on."""
-    parts = {name: dump(getattr(task, name)) for name in ("brief", "hidden", "world", "rubric")}
-    parts["workflow"] = list(task.workflow)
-    parts["reference"] = [dump(step) for step in task.reference]
-    return content_id(parts)
+    return _task_id(task, dump(task.brief), dump(task.world))
 
 
 def identified(task: Task) -> Task:
     """The same task with its ids filled in."""
-    return task.model_copy(update={"id": task_id_of(task), "world_id": world_id_of(task.brief.tools, task.world)})
+    brief, world = dump(task.brief), dump(task.world)
+    ids = {"id": _task_id(task, brief, world), "world_id": _world_id(brief["tools"], world)}
+    return task.model_copy(update=ids)
+
+
+def _world_id(tools: list[Json], world: Json) -> str:
+    return content_id({"tools": tools, "world": world})
+
+
+def _task_id(task: Task, brief: Json, world: Json) -> str:
+    parts = {"brief": brief, "hidden": dump(task.hidden), "world": world, "rubric": dump(task.rubric)}
+    parts["workflow"] = list(task.workflow)
+    parts["reference"] = [dump(step) for step in task.reference]
+    return content_id(parts)

@@ -95,43 +95,60 @@ def canonical_text(value: Json) -> str:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def check_storable(value: Json, path: str = "") -> None:
+def check_storable(value: Json) -> None:
     """Raises `BadArguments` for what SQLite or JSON cannot hold: huge integers, NaN, lone surrogates, NUL."""
-    where = f"{path}: " if path else ""
-    if isinstance(value, bool) or value is None:
-        return
-    if isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise BadArguments(f"{where}the integer does not fit into 64 bits")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise BadArguments(f"{where}NaN and infinities are not numbers")
-        if value.is_integer() and abs(value) >= 2**63:
-            raise BadArguments(f"{where}the integer does not fit into 64 bits")
-    elif isinstance(value, str):
-        _check_text(value, where)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_text(key, where)
-            check_storable(item, f"{path}.{key}" if path else key)
+    waiting = [value]
+    for item in waiting:  # it grows meanwhile
+        kind = type(item)
+        if kind is dict:
+            waiting += item
+            waiting += item.values()
+        elif kind is list or kind is tuple:
+            waiting += item
+        elif _unstorable(item):
+            _complain(value, "")
+
+
+def _unstorable(item: Json) -> str:
+    """What is wrong with a scalar; empty when nothing is."""
+    kind = type(item)
+    if kind is str:
+        if "\0" in item:
+            return "NUL in text"
+        return "" if item.isascii() or _is_unicode(item) else "a lone surrogate in text"
+    if kind is int:
+        return "" if -(2**63) <= item < 2**63 else "the integer does not fit into 64 bits"
+    if kind is float:
+        if not math.isfinite(item):
+            return "NaN and infinities are not numbers"
+        return "the integer does not fit into 64 bits" if item.is_integer() and abs(item) >= 2**63 else ""
+    return "" if kind is bool or item is None else "not a JSON value"
+
+
+def _complain(value: Json, path: str) -> None:
+    """Raises `BadArguments` with the path of what cannot be stored."""
+    if isinstance(value, dict):
+        parts: Iterable[tuple[str, Json]] = value.items()
     elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            check_storable(item, f"{path}.{index}" if path else str(index))
+        parts = ((str(index), item) for index, item in enumerate(value))
     else:
-        raise BadArguments(f"{where}not a JSON value")
-
-
-def _check_text(text: str, where: str) -> None:
-    if text.isascii():
-        if "\0" in text:
-            raise BadArguments(f"{where}NUL in text")
+        wrong = _unstorable(value)
+        if wrong:
+            raise BadArguments(f"{path}: {wrong}" if path else wrong)
         return
-    if "\0" in text:
-        raise BadArguments(f"{where}NUL in text")
+    for name, item in parts:
+        wrong = _unstorable(name)
+        if wrong:
+            raise BadArguments(f"{path}: {wrong}" if path else wrong)
+        _complain(item, f"{path}.{name}" if path else name)
+
+
+def _is_unicode(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError as error:
-        raise BadArguments(f"{where}a lone surrogate in text") from error
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def binder(parameters: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any]]]:
