@@ -21,11 +21,15 @@ _TELL = (
     )
     + "|let me know|fill in"
 )
+_NO_REQUEST = "wait|hold|bear|note|be|allow|excuse|bring|come|pardon|don|do not|keep|rest|make|check|see|consider|stay"
 _MILDLY = "(?: also| just| still| first)*"
 ASKS = _cues(
     rf"(?:please|kindly) (?:also |just )?(?:{_TELL})",
     "(?:tell|give|provide|send) me",
     "let me know",
+    rf"(?:please|kindly) (?:also |just |first )?(?!{_NO_REQUEST})[a-z]+ ?(?:in|out|up|back|down|with|off)? "
+    r"(?:(?:with|me|us|by|to) )*"
+    "(?:your|the|a|an|which|what|when|who|where|how|whose|both|all|each|these|those|yourself)",
     "provide (?:your|the|a|me)",
     "share your",
     rf"(?:i|we)(?: will|'ll|'d| would)?{_MILDLY} (?:need|require)",
@@ -180,7 +184,7 @@ WEAK: dict[str, float] = {
 }  # fmt: skip
 """Words that ask but hardly say for what."""
 
-ANNOUNCES = _cues("need|missing|details|information|know|questions?|points|things|following")
+ANNOUNCES = _cues("need|missing|details|information|know|questions?|points|things|following|ones|items|with|open|left")
 """What announces a list of requests."""
 
 POLAR = re.compile(
@@ -199,6 +203,8 @@ IDIOMS = _cues(
     "(?:at )?any ?time",
     "(?:this|last|next|first|every|one more|each) time",
     "all the time|in time|on time",
+    r"names? of (?=(?:the|your|that|a) (?!(?:\w+ )?(?:member|patient|customer|client|tenant|guest|owner|holder|person"
+    r"|student|candidate|resident|applicant|caller|account|subscriber|renter)))",
     "some ?day|one day|these days|nowadays|today|to ?day",
     "by the way|in any case|of course",
     "one moment|a moment|a second|a minute",
@@ -212,7 +218,16 @@ _PERSONS = "people|persons?|guests?|participants|children|pupils|adults"
 CONCEPTS: dict[str, tuple[re.Pattern[str] | None, re.Pattern[str], set[str]]] = {
     "name": (
         _cues("name"),
-        _cues("who(?!se)|name"),
+        _cues("names?"),
+        {"text"},
+    ),
+    "self": (
+        _cues("who am i (?:speaking|talking|helping)|who are you"),
+        _cues(
+            "who(?:m)? am i|who(?:m)? do i have|(?:speaking|talking|chatting|dealing) (?:with|to)|introduce yourself"
+            "|who you are|who are you|what are you called|your (?:full |first |last |own )*name|you are"
+            "|first (?:name )?and (?:last name|surname)|full name|who is (?:calling|asking|writing)"
+        ),
         {"text"},
     ),
     "person": (
@@ -285,11 +300,43 @@ ASKED_KINDS: tuple[tuple[re.Pattern[str], set[str]], ...] = (
     (_cues("how much"), {"number", "amount"}),
     (_cues("how long|until when"), {"number", "date", "span"}),
     (_cues("when"), _DATES | {"time"}),
-    (_cues("who|whom"), {"name", "person"}),
+    (_cues("who|whom"), {"text"}),
     (_cues("where"), {"place"}),
     (_cues("why"), {"reason"}),
 )
 """Question word -> the kinds of value, or the concepts, that can answer it."""
+
+ASIDE: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
+    (_cues(said), _cues(known))
+    for said, known in (
+        (
+            "original(?:ly)?|currently|current|at present|at the moment|right now|previous(?:ly)?|old|so far"
+            "|used to|before (?:this|that|the)|first notice|last (?:time|used|known)|supposed to",
+            "original(?:ly)?|currently|current|at present|present|previous|old|so far|now|return(?:ing|ed)?|have|hold"
+            "|own(?:ed)?|bought|give up|swap|exchange",
+        ),
+        ("(?:when|(?:what|which) (?:date|day)) (?:was|were|did|has|have)", "was|were|did|since|bought|happened"),
+        ("e-?mail", "e-?mail"),
+        ("(?:postal|home|street|billing|mailing|delivery|current|your) address|postcode|postal code|zip", "address"),
+        ("date of birth|birth ?da(?:y|te)|when were you born|born", "birth|born|age|old"),
+        (
+            r"number (?:of|on|from|printed on) (?:your|the) [\w ]*"
+            "(?:card|ticket|contract|letter|account|reservation|booking)"
+            r"|(?:card|ticket|contract|account|member(?:ship)?|client|customer|student|booking|reservation|order|invoice"
+            r"|tracking|confirmation|reference|serial|licen[cs]e) (?:number|no|code|id)",
+            "number(?! of (?!your|the|a))|no|codes?|id|reference|identifier|digits|card|account",
+        ),
+        ("last name|first name|full name|surname|your name", "name|who"),
+        ("phone|telephone|mobile", "phone|telephone|mobile|call|reach|contact"),
+        ("why|what for|reasons?", "why|for|reason|purpose|about|problem|matter|wrong|occasion|fault|symptom"),
+        (
+            "how much (?:does|did|do|will|would|is|was|were)|price|cost|fee is",
+            "much|price|cost|amount|fee|sum|value|worth",
+        ),
+        ("who wrote|author|who sold|who told", "author|wrote|sold|told"),
+    )
+)
+"""(what a question says, what a fact's topic or aliases must then say), else it asks for something the fact is not."""
 
 SYNONYMS: dict[str, str] = {
     "reservation": "reserv", "reservations": "reserv", "booking": "reserv", "bookings": "reserv", "apartment": "flat",

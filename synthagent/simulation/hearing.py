@@ -14,6 +14,7 @@ from typing import Any, Literal
 from synthagent.schema.tasks import Fact, Hidden
 from synthagent.simulation.cues import (
     ANNOUNCES,
+    ASIDE,
     ASKED_KINDS,
     ASKS,
     CHOICE,
@@ -88,6 +89,11 @@ class Listener:
             _Topic(fact, kind_of(fact.value), bags[fact.id], frozenset(_concepts_of(fact)), _phrases(fact))
             for fact in hidden.facts
         ]
+        self._aside = [
+            (said, frozenset(fact.id for fact in hidden.facts if known.search(_spoken_of(fact))))
+            for said, known in ASIDE
+        ]
+        """(cue, ids of the facts that such a question can be about)"""
         self._concepts = frozenset(concept for topic in self._topics_known for concept in topic.concepts)
         wanted = " ".join((hidden.goal, *(request.text for request in hidden.requests)))
         self._wanted = reading(wanted)
@@ -146,34 +152,40 @@ class Listener:
         """Facts asked for in one sentence: the best of each of its parts, or of the whole."""
         text = _request_in(sentence.text)
         parts = [part for part in _PARTS.split(text) if part.strip()]
-        found = []
+        found: list[str] = []
         if len(parts) > 1:
-            found = [best for part in parts if (best := self._best(part, sentence.before))]
+            kinds = _kinds_asked(parts[0])
+            for part in parts:
+                own = kinds if part.count(" ") > 3 and not CHOICE.search(part) else None
+                best = self._best(part, sentence.before, own) or self._best(part, text, own)
+                found += [best] if best else []
         best = None if found else self._best(text, sentence.before)
         return found or ([best] if best else [])
 
-    def _best(self, part: str, before: str) -> str | None:
-        """The fact that this part asks for; None when none stands out.
+    def _best(self, part: str, before: str, allowed: set[str] | None = None) -> str | None:
+        """The fact that this part asks for; None when none stands out. `allowed`: kinds, where it has no question word.
 
         The sentence before helps where the part itself points back ("which one?") or fits two facts alike.
         """
-        scores = self._scores(part, before if _POINTS_BACK.search(part) else "")
+        scores = self._scores(part, before if _POINTS_BACK.search(part) else "", allowed)
         if before and len(scores) > 1 and scores[0][0] >= _ENOUGH and scores[0][0] - scores[1][0] < _MARGIN:
-            scores = self._scores(part, before)
+            scores = self._scores(part, before, allowed)
         if not scores or scores[0][0] < _ENOUGH:
             return None
         return None if len(scores) > 1 and scores[0][0] - scores[1][0] < _MARGIN else scores[0][1]
 
-    def _scores(self, part: str, before: str) -> list[tuple[float, str]]:
+    def _scores(self, part: str, before: str, kinds: set[str] | None) -> list[tuple[float, str]]:
         """(score, fact id), best first, of the facts that the question word allows."""
         stems, earlier = set(_stems(part)), set(_stems(before))
-        allowed, noun = _kinds_asked(part), _noun_asked(part)
+        aside = [fits for said, fits in self._aside if said.search(part)]
+        allowed, noun = _kinds_asked(part) or kinds, _noun_asked(part)
         meant = {concept for concept in self._concepts if CONCEPTS[concept][1].search(part)}
         strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in stems)
         scores = [
             (_score(topic, meant, stems, earlier, noun, strange), topic.fact.id)
             for topic in self._topics_known
-            if allowed is None or topic.kind in allowed or allowed & topic.concepts
+            if (allowed is None or topic.kind in allowed or allowed & topic.concepts)
+            and all(topic.fact.id in fits for fits in aside)
         ]
         if allowed is not None and len(scores) == 1 and strange < 2:
             scores = [(scores[0][0] + 0.4, scores[0][1])]  # nothing else could answer this question word
@@ -235,27 +247,31 @@ _WHICH = re.compile(
 )
 _POINTS_BACK = re.compile(r"\b(?:one|ones|it|that|this|them|these|those)\b", re.I)
 _NUMBER = re.compile(r" no\.(?!\w)", re.I)
-_ITEM = re.compile(r"^\s*(?:[-•]|\(?\d{1,2}[.)]|[a-e][.)])\s+")
+_NUMBERED = re.compile(r"(?:^|\n)\s*\(?\d{1,2}[.)]\s+")
+_ITEM = re.compile(r"^\s*(?:[-•]|[a-e][.)])\s+")
 
 
 def _sentences(text: str) -> list[_Sentence]:
     """Sentences; the items of a list that a request announces with a colon are requests too."""
     found: list[_Sentence] = []
-    listing = False
-    parts = _END.split(text)
+    listing = announced = False
+    lead = ""
+    parts = _END.split(_NUMBERED.sub("\n- ", text))
     for number, part in enumerate(parts):
         item = _ITEM.match(part)
         body = part[item.end() :] if item else part
         body = body.strip()
-        if not body or re.fullmatch(r"\d{1,2}[.)]?", body):
+        if not body:
             continue
         # "What kind is it: pothole or lamp?" is one question, cut in two by its colon.
         cut = body.endswith(":") and number + 1 < len(parts) and parts[number + 1].rstrip().endswith("?")
-        asks = body.endswith("?") or cut or bool(ASKS.search(body)) or bool(item and listing)
-        before = found[-1].text if found else ""
+        asks = body.endswith("?") or cut or bool(ASKS.search(body)) or announced or bool(item and listing)
+        before = lead if item else found[-1].text if found else ""
         found.append(_Sentence(body, body[-1], asks, before, asks and bool(POLAR.match(body))))
         if not item:
+            lead = body
             listing = asks or bool(ANNOUNCES.search(body))
+        announced = body.endswith(":") and listing  # "two things: your name, and the day"
     return found
 
 
@@ -280,7 +296,11 @@ def _score(
     if said == 0.0 and strange > 1:
         meant -= VAGUE  # only the kind of value fits, in a sentence about something else
     beside = noun is not None and noun not in topic.stems
-    return said + (0.8 if meant - {"count"} else 0.4 if meant else 0.0) - (0.5 if beside else 0.0)
+    return (
+        said
+        + (1.2 if "self" in meant else 0.8 if meant - {"count"} else 0.4 if meant else 0.0)
+        - (0.5 if beside else 0.0)
+    )
 
 
 def _request_in(text: str) -> str:
@@ -291,11 +311,9 @@ def _request_in(text: str) -> str:
 
 
 def _kinds_asked(part: str) -> set[str] | None:
-    """Kinds of values, or concepts, that the question word allows; None: any."""
-    for cue, kinds in ASKED_KINDS:
-        if cue.search(part):
-            return kinds
-    return None
+    """Kinds of values, or concepts, that the first question word allows; None: any."""
+    found = [(match.start(), kinds) for cue, kinds in ASKED_KINDS if (match := cue.search(part))]
+    return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def _noun_asked(part: str) -> str | None:
@@ -339,6 +357,10 @@ def _concepts_of(fact: Fact) -> list[str]:
         for concept, (of_fact, _, kinds) in CONCEPTS.items()
         if kind in kinds and (of_fact is None or of_fact.search(topic if concept == "name" else words))
     ]
+
+
+def _spoken_of(fact: Fact) -> str:
+    return " ".join((fact.topic, *fact.aliases)).lower()
 
 
 def _content(text: str) -> list[str]:
