@@ -328,15 +328,28 @@ ASIDE: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ),
         ("last name|first name|full name|surname|your name", "name|who"),
         ("phone|telephone|mobile", "phone|telephone|mobile|call|reach|contact"),
-        ("why|what for|reasons?", "why|for|reason|purpose|about|problem|matter|wrong|occasion|fault|symptom"),
         (
-            "how much (?:does|did|do|will|would|is|was|were)|price|cost|fee is",
+            "why|what for|reasons?",
+            "why|what for|reason|purpose|about|problem|matter|wrong|occasion|fault|symptom|trouble",
+        ),
+        ("who(?:m)?", "who|names?|person|sender|pet|animal|patient|friend|guest|trainer|teacher|owner"),
+        ("names?", "in_words"),
+        (r"(?:is|be) (?:the |your )?(?:\w+ )?about", "in_words"),
+        ("numbers?(?! of (?!your|the|a))", "in_digits"),
+        ("how heavy|weigh|weight", "heavy|weigh|weight"),
+        ("how many times", "times"),
+        ("food|eat|meals?", "food|eat|meals?|feed|dish|allerg(?:y|ic)|ingredient|diet|menu"),
+        (
+            "how much (?:rent|money|does|did|do|will|would|is|was|were)|price|cost|fee is",
             "much|price|cost|amount|fee|sum|value|worth",
         ),
         ("who wrote|author|who sold|who told", "author|wrote|sold|told"),
     )
 )
-"""(what a question says, what a fact's topic or aliases must then say), else it asks for something the fact is not."""
+"""(what a question says, what a fact must then say): else it asks for something that the fact is not.
+
+A fact says its topic, its aliases, and `in_words` or `in_digits` for its value.
+"""
 
 SYNONYMS: dict[str, str] = {
     "reservation": "reserv", "reservations": "reserv", "booking": "reserv", "bookings": "reserv", "apartment": "flat",
