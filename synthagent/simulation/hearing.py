@@ -6,9 +6,11 @@ Code decides this, never a user model's own claim, so that "asked" and "declined
 plays the user. Matching is lexical: a fact's topic and aliases against the words of the sentences that ask.
 """
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from synthagent.schema.tasks import Fact, Hidden
@@ -39,7 +41,7 @@ Kind = Literal["question", "confirmation", "refusal", "claim_done", "other"]
 
 MOST_FACTS = 2
 """Facts a user gives away in one reply."""
-_ENOUGH = 0.85
+_ENOUGH = 0.95
 """Score at which a fact counts as asked for; one distinctive word is worth 1."""
 _MARGIN = 0.1
 """By how much the best fact must lead the next."""
@@ -71,7 +73,7 @@ class _Topic:
 
     fact: Fact
     kind: str
-    stems: dict[str, float]
+    stems: Mapping[str, float]
     """Stem -> weight: 1 for the topic's head, less for what only goes with it."""
     concepts: frozenset[str]
     phrases: tuple[frozenset[str], ...]
@@ -84,22 +86,33 @@ class Listener:
     def __init__(self, hidden: Hidden):
         self._facts = hidden.facts
         self._kept: dict[str, Heard] = {}
-        bags = {fact.id: _bag(fact) for fact in hidden.facts}
+        bags = {fact.id: _bag(fact.topic, fact.aliases) for fact in hidden.facts}
         self._topics_known = [
-            _Topic(fact, kind_of(fact.value), bags[fact.id], frozenset(_concepts_of(fact)), _phrases(fact))
+            _Topic(
+                fact,
+                kind_of(fact.value),
+                bags[fact.id],
+                _concepts_of(fact.topic, fact.aliases, kind_of(fact.value)),
+                _phrases(fact.topic, fact.aliases),
+            )
             for fact in hidden.facts
         ]
-        self._aside = [
-            (said, frozenset(fact.id for fact in hidden.facts if known.search(_spoken_of(fact))))
-            for said, known in ASIDE
-        ]
+        self._aside = self._told_apart_by()
         """(cue, ids of the facts that such a question can be about)"""
+        self._scored: dict[tuple[str, str, frozenset[str]], list[tuple[float, str]]] = {}
+        """What `_scores` found for the parts of the message being heard: they are looked at more than once."""
         self._concepts = frozenset(concept for topic in self._topics_known for concept in topic.concepts)
         wanted = " ".join((hidden.goal, *(request.text for request in hidden.requests)))
         self._wanted = reading(wanted)
         self._vocabulary = set(_content(wanted)) | {stem for bag in bags.values() for stem in bag}
         for fact in hidden.facts:
             self._vocabulary |= set(_content(str(fact.value)))
+
+    def _told_apart_by(self) -> list[tuple[re.Pattern[str], frozenset[str]]]:
+        """The cues of `ASIDE` that rule out any of this user's facts."""
+        fitting = {fact.id: _fitting(fact.topic, fact.aliases, _has_digits(fact)) for fact in self._facts}
+        fits = [frozenset(name for name, cues in fitting.items() if cue in cues) for cue in range(len(ASIDE))]
+        return [(said, names) for (said, _), names in zip(ASIDE, fits, strict=True) if len(names) < len(fitting)]
 
     def heard(self, message: str) -> Heard:
         """What the message comes to; see `Heard`. Kept, since user and checks ask about the same messages."""
@@ -112,6 +125,7 @@ class Listener:
         return found
 
     def _hear(self, message: str) -> Heard:
+        self._scored.clear()
         text = _NUMBER.sub(" number", message.translate(_PLAIN).lower())
         sentences = _sentences(text)
         asking = [s for s in sentences if s.asks and not CLOSES.search(s.text)]
@@ -159,15 +173,18 @@ class Listener:
                 own = kinds if part.count(" ") > 3 and not CHOICE.search(part) else None
                 best = self._best(part, sentence.before, own) or self._best(part, text, own)
                 found += [best] if best else []
-        best = None if found else self._best(text, sentence.before)
-        return found or ([best] if best else [])
+        if not found:
+            best = self._best(text, sentence.before) or self._best(text, sentence.before, leans=True)
+            found += [best] if best else []
+        return found
 
-    def _best(self, part: str, before: str, allowed: set[str] | None = None) -> str | None:
+    def _best(self, part: str, before: str, allowed: set[str] | None = None, *, leans: bool = False) -> str | None:
         """The fact that this part asks for; None when none stands out. `allowed`: kinds, where it has no question word.
 
-        The sentence before helps where the part itself points back ("which one?") or fits two facts alike.
+        The sentence before helps where the part itself points back ("which one?") or fits two facts alike, and where
+        nothing else does (`leans`).
         """
-        scores = self._scores(part, before if _POINTS_BACK.search(part) else "", allowed)
+        scores = self._scores(part, before if leans or _POINTS_BACK.search(part) else "", allowed)
         if before and len(scores) > 1 and scores[0][0] >= _ENOUGH and scores[0][0] - scores[1][0] < _MARGIN:
             scores = self._scores(part, before, allowed)
         if not scores or scores[0][0] < _ENOUGH:
@@ -176,6 +193,12 @@ class Listener:
 
     def _scores(self, part: str, before: str, kinds: set[str] | None) -> list[tuple[float, str]]:
         """(score, fact id), best first, of the facts that the question word allows."""
+        key = (part, before, frozenset(kinds or ()))
+        if key not in self._scored:
+            self._scored[key] = self._score_all(part, before, kinds)
+        return self._scored[key]
+
+    def _score_all(self, part: str, before: str, kinds: set[str] | None) -> list[tuple[float, str]]:
         stems, earlier = set(_stems(part)), set(_stems(before))
         aside = [fits for said, fits in self._aside if said.search(part)]
         allowed, noun = _kinds_asked(part) or kinds, _noun_asked(part)
@@ -294,15 +317,20 @@ def _score(
     said = sum([topic.stems[stem] for stem in stems if stem in topic.stems])
     said += sum([0.8 * topic.stems[stem] for stem in earlier if stem in topic.stems and stem not in stems])
     content = stems - STOP
-    alike = max((len(phrase & content) / len(phrase | content) for phrase in topic.phrases), default=0.0)
-    said += 1.2 * alike**1.5
+    size = len(content)
+    alike = 0.0
+    for phrase in topic.phrases:
+        both = len(phrase & content)
+        if both:
+            alike = max(alike, both / (len(phrase) + size - both))
+    said += 1.2 * math.pow(alike, 1.2)
     meant = concepts & topic.concepts
     if said == 0.0 and strange > 1:
         meant -= VAGUE  # only the kind of value fits, in a sentence about something else
     beside = noun is not None and noun not in topic.stems
     return (
         said
-        + (1.2 if "self" in meant else 0.8 if meant - {"count"} else 0.4 if meant else 0.0)
+        + (1.2 if "self" in meant else 0.7 if meant - {"count"} else 0.4 if meant else 0.0)
         - (0.3 if beside else 0.0)
     )
 
@@ -327,22 +355,24 @@ def _noun_asked(part: str) -> str | None:
     return stem if stem and stem not in STOP and stem not in WEAK and stem not in ("kind", "type", "sort") else None
 
 
-def _bag(fact: Fact) -> dict[str, float]:
+@lru_cache(maxsize=2048)
+def _bag(topic: str, aliases: tuple[str, ...]) -> Mapping[str, float]:
     """Stems by which a fact may be named: its topic's head alone suffices, the words of an alias do so together."""
     bag: dict[str, float] = {}
-    head = _head(fact.topic)
-    for phrase in (fact.topic, *fact.aliases):
+    head = _head(topic)
+    for number, phrase in enumerate((topic, *aliases)):
         stems = [stem for stem in _stems(phrase) if stem not in STOP]
         for stem in stems:
             if stem not in WEAK:
-                bag[stem] = max(bag.get(stem, 0.0), 1 / len(stems) ** 0.7, 0.4 if phrase is fact.topic else 0.0)
+                bag[stem] = max(bag.get(stem, 0.0), 1 / len(stems) ** 0.7, 0.0 if number else 0.4)
     if head:
         bag[head] = 1.0
     return bag
 
 
-def _phrases(fact: Fact) -> tuple[frozenset[str], ...]:
-    phrases = (frozenset(stem for stem in _stems(phrase) if stem not in STOP) for phrase in (fact.topic, *fact.aliases))
+@lru_cache(maxsize=2048)
+def _phrases(topic: str, aliases: tuple[str, ...]) -> tuple[frozenset[str], ...]:
+    phrases = (frozenset(stem for stem in _stems(phrase) if stem not in STOP) for phrase in (topic, *aliases))
     return tuple({phrase: None for phrase in phrases if any(stem not in WEAK for stem in phrase)})
 
 
@@ -352,21 +382,26 @@ def _head(topic: str) -> str:
     return next((stem for stem in reversed(_stems(front)) if stem not in STOP and stem not in WEAK), "")
 
 
-def _concepts_of(fact: Fact) -> list[str]:
+@lru_cache(maxsize=2048)
+def _concepts_of(topic: str, aliases: tuple[str, ...], kind: str) -> frozenset[str]:
     """Concepts that a fact's topic and aliases speak of, and those of its kind of value."""
-    topic, words = fact.topic.casefold(), " ".join((fact.topic, *fact.aliases)).casefold()
-    kind = kind_of(fact.value)
-    return [
+    head, words = topic.casefold(), " ".join((topic, *aliases)).casefold()
+    return frozenset(
         concept
         for concept, (of_fact, _, kinds) in CONCEPTS.items()
-        if kind in kinds and (of_fact is None or of_fact.search(topic if concept == "name" else words))
-    ]
+        if kind in kinds and (of_fact is None or of_fact.search(head if concept == "name" else words))
+    )
 
 
-def _spoken_of(fact: Fact) -> str:
-    """Topic and aliases, with a word for how the value is written; see `ASIDE`."""
-    written = "in_digits" if any(character.isdigit() for character in str(fact.value)) else "in_words"
-    return " ".join((fact.topic, *fact.aliases, written)).lower()
+@lru_cache(maxsize=2048)
+def _fitting(topic: str, aliases: tuple[str, ...], digits: bool) -> frozenset[int]:
+    """Numbers of the lines of `ASIDE` whose questions such a fact can answer."""
+    spoken = " ".join((topic, *aliases, "in_digits" if digits else "in_words")).lower()
+    return frozenset(number for number, (_, known) in enumerate(ASIDE) if known.search(spoken))
+
+
+def _has_digits(fact: Fact) -> bool:
+    return any(character.isdigit() for character in str(fact.value))
 
 
 def _content(text: str) -> list[str]:
