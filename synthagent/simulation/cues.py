@@ -306,13 +306,14 @@ ASKED_KINDS: tuple[tuple[re.Pattern[str], set[str]], ...] = (
 )
 """Question word -> the kinds of value, or the concepts, that can answer it."""
 
+_OTHERS = "friend|neighbou?r|relative|guest|company|partner|colleague|participant|teacher|trainer|doctor|author"
 ASIDE: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (_cues(said), _cues(known))
     for said, known in (
         (
             "original(?:ly)?|currently|current|at present|at the moment|right now|previous(?:ly)?|old|so far"
             "|used to|before (?:this|that|the)|first notice|last (?:time|used|known)|supposed to",
-            "original(?:ly)?|currently|current|at present|present|previous|old|so far|now|return(?:ing|ed)?|have|hold"
+            "original(?:ly)?|currently|current|at present|present|previous|old|so far|return(?:ing|ed)?|hold"
             "|own(?:ed)?|bought|give up|swap|exchange",
         ),
         ("(?:when|(?:what|which) (?:date|day)) (?:was|were|did|has|have)", "was|were|did|since|bought|happened"),
@@ -324,7 +325,8 @@ ASIDE: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
             "(?:card|ticket|contract|letter|account|reservation|booking)"
             r"|(?:card|ticket|contract|account|member(?:ship)?|client|customer|student|booking|reservation|order|invoice"
             r"|tracking|confirmation|reference|serial|licen[cs]e) (?:number|no|code|id)",
-            "number(?! of (?!your|the|a))|no|codes?|id|reference|identifier|digits|card|account",
+            r"\w+ (?:number|no|code|id)(?! of)|number (?:on|printed|at|from|of the|of your)|code|reference|identifier"
+            "|digits",
         ),
         ("last name|first name|full name|surname|your name", "name|who"),
         ("phone|telephone|mobile", "phone|telephone|mobile|call|reach|contact"),
@@ -334,6 +336,7 @@ ASIDE: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ),
         ("who(?:m)?", "who|names?|person|sender|pet|animal|patient|friend|guest|trainer|teacher|owner"),
         ("names?", "in_words"),
+        (rf"(?:{_OTHERS})(?:s|'s|s')? names?|names? of (?:the|your|that) (?:{_OTHERS})s?", rf"(?:{_OTHERS})s?"),
         (r"(?:is|be) (?:the |your )?(?:\w+ )?about", "in_words"),
         ("numbers?(?! of (?!your|the|a))", "in_digits"),
         ("how heavy|weigh|weight", "heavy|weigh|weight"),

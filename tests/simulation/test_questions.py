@@ -46,7 +46,7 @@ def figures(split):
 
 # What is reached so far; the aim is recall 0.90 and 0.03 wrong on every split. Raise these, never lower them.
 @pytest.mark.parametrize(
-    ("split", "recall", "wrong"), [("dev", 0.93, 0.025), ("test", 0.87, 0.063), ("near", 0.88, 0.072)]
+    ("split", "recall", "wrong"), [("dev", 0.93, 0.02), ("test", 0.87, 0.063), ("near", 0.88, 0.06)]
 )
 def test_free_questions_are_heard(split, recall, wrong):
     count, heard, misheard = figures(split)
