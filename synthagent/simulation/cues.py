@@ -22,7 +22,7 @@ _TELL = (
     + "|let me know|fill in"
 )
 _NO_REQUEST = "wait|hold|bear|note|be|allow|excuse|bring|come|pardon|don|do not|keep|rest|make|check|see|consider|stay"
-_MILDLY = "(?: also| just| still| first)*"
+_MILDLY = "(?: also| just| still| first| only| now| really| simply)*"
 ASKS = _cues(
     rf"(?:please|kindly) (?:also |just )?(?:{_TELL})",
     "(?:tell|give|provide|send) me",
@@ -30,6 +30,9 @@ ASKS = _cues(
     rf"(?:please|kindly) (?:also |just |first )?(?!{_NO_REQUEST})[a-z]+ ?(?:in|out|up|back|down|with|off)? "
     r"(?:(?:with|me|us|by|to) )*"
     "(?:your|the|a|an|which|what|when|who|where|how|whose|both|all|each|these|those|yourself)",
+    "(?:please|kindly) [a-z]+ (?:it|that) (?:here|below|in)",
+    "let (?:us|me) have",
+    rf"(?:i|we){_MILDLY} (?:must|have to|need to|should) [a-z]+ (?:what|which|how|when|where|who|your)",
     "provide (?:your|the|a|me)",
     "share your",
     rf"(?:i|we)(?: will|'ll|'d| would)?{_MILDLY} (?:need|require)",
@@ -193,7 +196,7 @@ POLAR = re.compile(
     r"(?:you|your|it|there|that|this|these|the|any|i|we)\b"
     r"(?!.*\b(?:which|what|who|when|where|whose|how|why)\b)"
     r"(?! (?:have|know|tell|give|please|share|mind|remember|happen|let|kindly|provide|be so|confirm|by chance)))"
-    r"|(?:is|are|was|were) there\b",
+    r"|(?:is|are|was|were) there\b|would you like to (?:hear|see|know|learn)\b",
 )
 """A question for yes or no. "Do you have your card number?" is none: it asks for the number."""
 
@@ -339,12 +342,14 @@ ASIDE: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
         (rf"(?:{_OTHERS})(?:s|'s|s')? names?|names? of (?:the|your|that) (?:{_OTHERS})s?", rf"(?:{_OTHERS})s?"),
         (r"(?:is|be) (?:the |your )?(?:\w+ )?about", "in_words"),
         ("numbers?(?! of (?!your|the|a))", "in_digits"),
-        ("how heavy|weigh|weight", "heavy|weigh|weight"),
-        ("how many times", "times"),
+        ("heavy|weighs?|weights?|dimensions", "heavy|weigh|weight|dimensions"),
+        ("how many times|how often", "times|often"),
+        ("colou?rs?", "colou?r"),
+        ("pin|password", "pin|password"),
         ("food|eat|meals?", "food|eat|meals?|feed|dish|allerg(?:y|ic)|ingredient|diet|menu"),
         (
             "how much (?:rent|money|does|did|do|will|would|is|was|were)|price|cost|fee is",
-            "much|price|cost|amount|fee|sum|value|worth",
+            "price|cost|amount|fees?|sum|value|worth|money|pay",
         ),
         ("who wrote|author|who sold|who told", "author|wrote|sold|told"),
     )

@@ -268,6 +268,10 @@ _WHICH = re.compile(
     r"(?:is|are|was|were|do|does|did|would|should|shall|will|can|could|has|have|may|must|it)\b",
     re.I,
 )
+_OF_WHICH = re.compile(
+    r"\b(?:which|what|whose)(?: of (?:the|your|our|these|those)(?: own| individual)*)? "
+    r"(?!is\b|are\b|was\b|were\b|do|did|would|should|will|can|could|has|have|may)([\w-]+)"
+)
 _POINTS_BACK = re.compile(r"\b(?:one|ones|it|that|this|them|these|those)\b", re.I)
 _NUMBER = re.compile(r" no\.(?!\w)", re.I)
 _NUMBERED = re.compile(r"(?:^|\n)\s*\(?\d{1,2}[.)]\s+")
@@ -327,7 +331,7 @@ def _score(
     meant = concepts & topic.concepts
     if said == 0.0 and strange > 1:
         meant -= VAGUE  # only the kind of value fits, in a sentence about something else
-    beside = noun is not None and noun not in topic.stems
+    beside = noun is not None and noun not in topic.stems and not meant
     return (
         said
         + (1.2 if "self" in meant else 0.7 if meant - {"count"} else 0.4 if meant else 0.0)
@@ -349,8 +353,8 @@ def _kinds_asked(part: str) -> set[str] | None:
 
 
 def _noun_asked(part: str) -> str | None:
-    """What "which ... would you" asks for: its last noun, if it says anything."""
-    match = _WHICH.search(part)
+    """What "which ... would you", or "which of your ...", asks for: its last noun, if it says anything."""
+    match = _WHICH.search(part) or _OF_WHICH.search(part)
     stem = _stems(match[1])[-1] if match and _stems(match[1]) else ""
     return stem if stem and stem not in STOP and stem not in WEAK and stem not in ("kind", "type", "sort") else None
 
