@@ -47,10 +47,11 @@ from synthagent.schema.tasks import (
     identified,
 )
 from synthagent.simulation.agent import ToolForm
+from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play
 from synthagent.simulation.model_agent import ModelAgent, Sampling
 from synthagent.simulation.users import User
-from synthagent.simulation.world import Blueprint, compile_world
+from synthagent.simulation.world import Blueprint
 
 NOW = "2031-05-07T10:00:00"
 TEXT: dict[str, Any] = {"type": "string"}

@@ -38,9 +38,10 @@ from synthagent.simulation.agent import (
     read_turn,
 )
 from synthagent.simulation.arguments import BadArguments, parse
+from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.hearing import Listener
 from synthagent.simulation.users import FactsUser, User, UserReply
-from synthagent.simulation.world import Blueprint, Final, LiveWorld, compile_world
+from synthagent.simulation.world import Blueprint, Final, LiveWorld
 
 Clock = Callable[[], float]
 

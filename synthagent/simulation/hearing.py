@@ -6,18 +6,15 @@ Code decides this, never a user model's own claim, so that "asked" and "declined
 plays the user. Matching is lexical: a fact's topic and aliases against the words of the sentences that ask.
 """
 
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
-from synthagent.schema.tasks import Fact, Hidden
+from synthagent.schema.tasks import Hidden
 from synthagent.simulation.cues import (
     ANNOUNCES,
     ASIDE,
-    ASKED_KINDS,
     ASKS,
     CHOICE,
     CLOSES,
@@ -31,10 +28,9 @@ from synthagent.simulation.cues import (
     POLAR,
     REFUSES,
     STOP,
-    SYNONYMS,
-    VAGUE,
     WEAK,
 )
+from synthagent.simulation.topics import content_stems, fitting, kinds_asked, likeness, noun_asked, stems_of, topic_of
 from synthagent.simulation.values import kind_of, mentions, plain, reading
 
 Kind = Literal["question", "confirmation", "refusal", "claim_done", "other"]
@@ -67,36 +63,13 @@ class Heard:
     """A confirmation is about what the user wants."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Topic:
-    """What one fact can be asked by."""
-
-    fact: Fact
-    kind: str
-    stems: Mapping[str, float]
-    """Stem -> weight: 1 for the topic's head, less for what only goes with it."""
-    concepts: frozenset[str]
-    phrases: tuple[frozenset[str], ...]
-    """The topic's and every alias's stems: known ways of asking."""
-
-
 class Listener:
     """One user's ears: compiled once a task from what this user knows."""
 
     def __init__(self, hidden: Hidden):
         self._facts = hidden.facts
         self._kept: dict[str, Heard] = {}
-        bags = {fact.id: _bag(fact.topic, fact.aliases) for fact in hidden.facts}
-        self._topics_known = [
-            _Topic(
-                fact,
-                kind_of(fact.value),
-                bags[fact.id],
-                _concepts_of(fact.topic, fact.aliases, kind_of(fact.value)),
-                _phrases(fact.topic, fact.aliases),
-            )
-            for fact in hidden.facts
-        ]
+        self._topics_known = [topic_of(fact) for fact in hidden.facts]
         self._aside = self._told_apart_by()
         """(cue, ids of the facts that such a question can be about)"""
         self._scored: dict[tuple[str, str, frozenset[str]], list[tuple[float, str]]] = {}
@@ -104,15 +77,15 @@ class Listener:
         self._concepts = frozenset(concept for topic in self._topics_known for concept in topic.concepts)
         wanted = " ".join((hidden.goal, *(request.text for request in hidden.requests)))
         self._wanted = reading(wanted)
-        self._vocabulary = set(_content(wanted)) | {stem for bag in bags.values() for stem in bag}
+        self._vocabulary = set(content_stems(wanted)) | {stem for topic in self._topics_known for stem in topic.stems}
         for fact in hidden.facts:
-            self._vocabulary |= set(_content(str(fact.value)))
+            self._vocabulary |= set(content_stems(str(fact.value)))
 
     def _told_apart_by(self) -> list[tuple[re.Pattern[str], frozenset[str]]]:
         """The cues of `ASIDE` that rule out any of this user's facts."""
-        fitting = {fact.id: _fitting(fact.topic, fact.aliases, _has_digits(fact)) for fact in self._facts}
-        fits = [frozenset(name for name, cues in fitting.items() if cue in cues) for cue in range(len(ASIDE))]
-        return [(said, names) for (said, _), names in zip(ASIDE, fits, strict=True) if len(names) < len(fitting)]
+        lines = {fact.id: fitting(fact) for fact in self._facts}
+        fits = [frozenset(name for name, fit in lines.items() if number in fit) for number in range(len(ASIDE))]
+        return [(said, names) for (said, _), names in zip(ASIDE, fits, strict=True) if len(names) < len(lines)]
 
     def heard(self, message: str) -> Heard:
         """What the message comes to; see `Heard`. Kept, since user and checks ask about the same messages."""
@@ -168,7 +141,7 @@ class Listener:
         parts = [part for part in _PARTS.split(text) if part.strip()]
         found: list[str] = []
         if len(parts) > 1:
-            kinds = _kinds_asked(parts[0])
+            kinds = kinds_asked(parts[0])
             for part in parts:
                 own = kinds if part.count(" ") > 3 and not CHOICE.search(part) else None
                 best = self._best(part, sentence.before, own) or self._best(part, text, own)
@@ -199,13 +172,13 @@ class Listener:
         return self._scored[key]
 
     def _score_all(self, part: str, before: str, kinds: set[str] | None) -> list[tuple[float, str]]:
-        stems, earlier = set(_stems(part)), set(_stems(before))
+        stems, earlier = set(stems_of(part)), set(stems_of(before))
         aside = [fits for said, fits in self._aside if said.search(part)]
-        allowed, noun = _kinds_asked(part) or kinds, _noun_asked(part)
+        allowed, noun = kinds_asked(part) or kinds, noun_asked(part)
         meant = {concept for concept in self._concepts if CONCEPTS[concept][1].search(part)}
         strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in stems)
         scores = [
-            (_score(topic, meant, stems, earlier, noun, strange), topic.fact.id)
+            (likeness(topic, meant, stems, earlier, noun, strange), topic.fact.id)
             for topic in self._topics_known
             if (allowed is None or topic.kind in allowed or allowed & topic.concepts)
             and all(topic.fact.id in fits for fits in aside)
@@ -227,7 +200,7 @@ class Listener:
         kinds = {kind_of(fact.value) for fact in self._facts if fact.id in named}
         quoted = {plain(match) for match in re.findall(r"[\"']([^\"']{3,60})[\"'](?!\w)", text)}
         quoted -= {plain(str(fact.value)) for fact in self._facts}
-        stems = set(_stems(text))
+        stems = set(stems_of(text))
         wrong = []
         for topic in self._topics_known:
             fact = topic.fact
@@ -242,7 +215,7 @@ class Listener:
         return tuple(wrong[:MOST_FACTS])
 
     def _related(self, confirming: "Iterable[_Sentence]") -> bool:
-        content = {stem for sentence in confirming for stem in _content(sentence.text)}
+        content = {stem for sentence in confirming for stem in content_stems(sentence.text)}
         content -= {"proceed", "ahead", "continu", "confirm", "correct", "right", "everyth", "detail", "chang"}
         return not content or bool(content & self._vocabulary)
 
@@ -263,15 +236,6 @@ _PLAIN = str.maketrans(
 )
 _END = re.compile(r"(?<=[.!?;])\s+|(?<=:)\s+|\n+|(?<=\?)(?=\w)")
 _PARTS = re.compile(r"\s*(?:,|;|\b(?:and|as well as|along with|plus|and also|secondly|then)\b)\s*", re.I)
-_WHICH = re.compile(
-    r"\b(?:which|what) ((?:[\w'-]+ ){0,3}?[\w'-]+) "
-    r"(?:is|are|was|were|do|does|did|would|should|shall|will|can|could|has|have|may|must|it)\b",
-    re.I,
-)
-_OF_WHICH = re.compile(
-    r"\b(?:which|what|whose)(?: of (?:the|your|our|these|those)(?: own| individual)*)? "
-    r"(?!is\b|are\b|was\b|were\b|do|did|would|should|will|can|could|has|have|may)([\w-]+)"
-)
 _POINTS_BACK = re.compile(r"\b(?:one|ones|it|that|this|them|these|those)\b", re.I)
 _NUMBER = re.compile(r" no\.(?!\w)", re.I)
 _NUMBERED = re.compile(r"(?:^|\n)\s*\(?\d{1,2}[.)]\s+")
@@ -312,136 +276,8 @@ def _claims(sentence: _Sentence) -> bool:
     return not sentence.asks and bool(DONE.search(sentence.text)) and not LOOKED.search(sentence.text)
 
 
-def _score(
-    topic: _Topic, concepts: set[str], stems: set[str], earlier: set[str], noun: str | None, strange: int
-) -> float:
-    """How well a part of a message asks for a fact: by its words, the words before it, its likeness to a known way of
-    asking (the share of words they have in common), and its concept. The weights were set on the questions of the
-    tests' `dev` and `near` splits."""
-    said = sum([topic.stems[stem] for stem in stems if stem in topic.stems])
-    said += sum([0.8 * topic.stems[stem] for stem in earlier if stem in topic.stems and stem not in stems])
-    content = stems - STOP
-    size = len(content)
-    alike = 0.0
-    for phrase in topic.phrases:
-        both = len(phrase & content)
-        if both:
-            alike = max(alike, both / (len(phrase) + size - both))
-    said += 1.2 * math.pow(alike, 1.2)
-    meant = concepts & topic.concepts
-    if said == 0.0 and strange > 1:
-        meant -= VAGUE  # only the kind of value fits, in a sentence about something else
-    beside = noun is not None and noun not in topic.stems and not meant
-    return (
-        said
-        + (1.2 if "self" in meant else 0.7 if meant - {"count"} else 0.4 if meant else 0.0)
-        - (0.3 if beside else 0.0)
-    )
-
-
 def _request_in(text: str) -> str:
     """The sentence from where it begins to ask, without idioms that only look like topics."""
     text = IDIOMS.sub(" ", text)
     starts = [match.start() for match in (ASKS.search(text), CHOICE.search(text)) if match]
     return text[min(starts) :] if starts and text[min(starts) :].count(" ") > 1 else text
-
-
-def _kinds_asked(part: str) -> set[str] | None:
-    """Kinds of values, or concepts, that the first question word allows; None: any."""
-    found = [(match.start(), kinds) for cue, kinds in ASKED_KINDS if (match := cue.search(part))]
-    return min(found, key=lambda pair: pair[0])[1] if found else None
-
-
-def _noun_asked(part: str) -> str | None:
-    """What "which ... would you", or "which of your ...", asks for: its last noun, if it says anything."""
-    match = _WHICH.search(part) or _OF_WHICH.search(part)
-    stem = _stems(match[1])[-1] if match and _stems(match[1]) else ""
-    return stem if stem and stem not in STOP and stem not in WEAK and stem not in ("kind", "type", "sort") else None
-
-
-@lru_cache(maxsize=2048)
-def _bag(topic: str, aliases: tuple[str, ...]) -> Mapping[str, float]:
-    """Stems by which a fact may be named: its topic's head alone suffices, the words of an alias do so together."""
-    bag: dict[str, float] = {}
-    head = _head(topic)
-    for number, phrase in enumerate((topic, *aliases)):
-        stems = [stem for stem in _stems(phrase) if stem not in STOP]
-        for stem in stems:
-            if stem not in WEAK:
-                bag[stem] = max(bag.get(stem, 0.0), 1 / len(stems) ** 0.7, 0.0 if number else 0.4)
-    if head:
-        bag[head] = 1.0
-    return bag
-
-
-@lru_cache(maxsize=2048)
-def _phrases(topic: str, aliases: tuple[str, ...]) -> tuple[frozenset[str], ...]:
-    phrases = (frozenset(stem for stem in _stems(phrase) if stem not in STOP) for phrase in (topic, *aliases))
-    return tuple({phrase: None for phrase in phrases if any(stem not in WEAK for stem in phrase)})
-
-
-def _head(topic: str) -> str:
-    """The head noun of a topic: the last word, or the one before "of", "for" and the like."""
-    front = re.split(r"\b(?:of|for|to|on|at|in|from|with|who|that)\b", topic)[0]
-    return next((stem for stem in reversed(_stems(front)) if stem not in STOP and stem not in WEAK), "")
-
-
-@lru_cache(maxsize=2048)
-def _concepts_of(topic: str, aliases: tuple[str, ...], kind: str) -> frozenset[str]:
-    """Concepts that a fact's topic and aliases speak of, and those of its kind of value."""
-    head, words = topic.casefold(), " ".join((topic, *aliases)).casefold()
-    return frozenset(
-        concept
-        for concept, (of_fact, _, kinds) in CONCEPTS.items()
-        if kind in kinds and (of_fact is None or of_fact.search(head if concept == "name" else words))
-    )
-
-
-@lru_cache(maxsize=2048)
-def _fitting(topic: str, aliases: tuple[str, ...], digits: bool) -> frozenset[int]:
-    """Numbers of the lines of `ASIDE` whose questions such a fact can answer."""
-    spoken = " ".join((topic, *aliases, "in_digits" if digits else "in_words")).lower()
-    return frozenset(number for number, (_, known) in enumerate(ASIDE) if known.search(spoken))
-
-
-def _has_digits(fact: Fact) -> bool:
-    return any(character.isdigit() for character in str(fact.value))
-
-
-def _content(text: str) -> list[str]:
-    return [stem for stem in _stems(text) if stem not in STOP and stem not in WEAK]
-
-
-_STEMS: dict[str, str] = {}
-
-
-def _stems(text: str) -> list[str]:
-    return [_stem(word) for word in plain(text).replace("-", " ").replace("'", " ").split()]
-
-
-def _stem(word: str) -> str:
-    known = _STEMS.get(word)
-    if known is None:
-        known = SYNONYMS.get(word) or _cut(word)
-        known = SYNONYMS.get(known, known)
-        if len(_STEMS) < 20_000:
-            _STEMS[word] = known
-    return known
-
-
-def _cut(word: str) -> str:
-    """A light stemmer: plural and verb endings only."""
-    for ending, least, back in (
-        ("ies", 5, "y"),
-        ("sses", 5, "ss"),
-        ("ing", 6, ""),
-        ("ed", 5, ""),
-        ("es", 5, "e"),
-        ("s", 4, ""),
-    ):
-        if word.endswith(ending) and len(word) >= least and not (ending == "s" and word.endswith(("ss", "us", "is"))):
-            word = word[: -len(ending)] + back
-            break
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "ls":
-        word = word[:-1]
-    return word[:-1] if len(word) > 4 and word.endswith("e") else word

@@ -59,7 +59,11 @@ def parse_task(
         _refuse_monsters(data, where)
     # Absent, empty and null all say "not yet".
     given = {name: data.pop(name, None) or "" for name in ("id", "world_id")}
-    task = identified(_validated({**data, **dict.fromkeys(given, "")}, where))
+    valid = _validated({**data, **dict.fromkeys(given, "")}, where)
+    try:
+        task = identified(valid)
+    except ValueError as error:  # a field that takes integers made one of a float beyond 2**53
+        raise InputError(f"a number that JSON cannot carry: {error}", where=where) from error
     if fix_ids or migrated:
         return task
     for name, value in given.items():

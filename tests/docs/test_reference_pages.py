@@ -15,7 +15,7 @@ from synthagent.schema.checks import OPERATORS
 from synthagent.schema.episodes import AgentEvent, Episode, FormEvent, Limits, Stop, ToolEvent, UserEvent
 from synthagent.schema.scores import Scored, Unscored, Verdict
 from synthagent.schema.tasks import Task
-from synthagent.simulation import arguments, guarded_sql, world
+from synthagent.simulation import arguments, compiling, guarded_sql, world
 from synthagent.simulation.guarded_sql import FUNCTIONS
 from synthagent.storage.manifest import Manifest
 from synthagent.storage.run_folder import OURS
@@ -104,7 +104,7 @@ def test_the_limits_of_worlds_are_those_of_the_code():
     assert rows["bytes of a result"] == str(world.MAX_RESULT_BYTES)
     assert rows["bytes of a call's arguments"] == str(arguments.MAX_ARGUMENT_BYTES)
     assert rows["nesting of a call's arguments"] == str(arguments.MAX_DEPTH)
-    assert rows["initial rows"] == str(world.MAX_INITIAL_ROWS)
+    assert rows["initial rows"] == str(compiling.MAX_INITIAL_ROWS)
     assert rows["seconds per call"] == f"{guarded_sql.PATIENCE:g}"
 
 

@@ -11,9 +11,10 @@ import orjson
 import pytest
 
 from synthagent.errors import Blame, EpisodeFailure, TaskFault
+from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.episode import prepare
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
-from synthagent.simulation.world import Blueprint, RowChange, compile_world, digest_of
+from synthagent.simulation.world import Blueprint, RowChange, digest_of
 from tests.builders import (
     DATE,
     NOW,

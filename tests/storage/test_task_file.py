@@ -211,6 +211,11 @@ def test_any_value_anywhere_gives_a_task_or_a_refusal_that_names_the_line(make, 
         assert str(error).startswith("t.jsonl:3: ")
 
 
+def test_a_float_that_an_integer_field_would_make_too_large_is_refused(tmp_path, data):
+    data["hidden"]["parts"] = float(2**53)
+    assert "JSON cannot carry" in refusal(tmp_path, data)
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.binary(max_size=40) | st.text(max_size=40).map(lambda text: f'{{"family": {text}}}'.encode("utf-8", "replace"))

@@ -37,7 +37,8 @@ from synthagent.schema.tasks import (
     identified,
     world_id_of,
 )
-from synthagent.simulation.world import Blueprint, compile_world
+from synthagent.simulation.compiling import compile_world
+from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.procedural import outcomes
 from synthagent.synthesis.procedural.domain import Domain, Goal, Identify, Restriction
 from synthagent.synthesis.procedural.plan import Plan, Run, run, steps_until, steps_without
