@@ -26,6 +26,10 @@ class ChatRequest:
     stop: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the request's body, sent as they are: `top_p`, `response_format`, ..."""
+    sample: int = 0
+    """Which draw of the same question this is: a part of a cache's key, never sent."""
+    stage: str = ""
+    """What the call is for (`scenario`, `world`, ...), in ledgers and recordings; never sent."""
 
 
 @dataclass(frozen=True, slots=True)

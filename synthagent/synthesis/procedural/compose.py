@@ -39,9 +39,10 @@ from synthagent.schema.tasks import (
 )
 from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.world import Blueprint
-from synthagent.synthesis.procedural import outcomes
+from synthagent.synthesis import outcomes
+from synthagent.synthesis.executing import Run, run
 from synthagent.synthesis.procedural.domain import Domain, Goal, Identify, Restriction
-from synthagent.synthesis.procedural.plan import Plan, Run, run, steps_until, steps_without
+from synthagent.synthesis.procedural.plan import Plan, steps_until, steps_without
 from synthagent.synthesis.procedural.rows import ddl_of, fill, spoken
 from synthagent.synthesis.procedural.scene import Flip, Names, Scene, crowd, row_twin, set_scene
 from synthagent.synthesis.procedural.tools import TRANSFER, program_of, prose_of, toolset

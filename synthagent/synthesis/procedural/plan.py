@@ -1,17 +1,13 @@
-"""From a goal's plan in the domain's words to reference steps, and to what they do when they are run."""
+"""From a goal's plan in the domain's words to reference steps."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import orjson
-
-from synthagent.errors import InputError, TaskFault
+from synthagent.errors import InputError
 from synthagent.schema.tasks import AskStep, CallStep, ReferenceStep, SayStep
-from synthagent.simulation.scripted_agents import resolve
-from synthagent.simulation.world import Blueprint, LiveWorld, RowChange, ToolResult, diff
 from synthagent.synthesis.procedural.domain import Domain, Goal, Identify
 from synthagent.synthesis.procedural.rows import fill
 from synthagent.synthesis.procedural.scene import Names
@@ -133,40 +129,3 @@ def _without_idle(steps: list[Mapping[str, Any]], kept: set[str]) -> list[Mappin
         if not ("confirm" in step and number > acts)
         and not ("ask" in step and step["ask"] not in kept and f"$fact.{step['ask']}" not in used)
     ]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a list of reference steps did in a world."""
-
-    results: dict[int, Any]
-    arguments: dict[int, dict[str, Any]]
-    """Step -> the call's arguments, literal."""
-    changes: dict[int, list[RowChange]]
-
-
-def run(blueprint: Blueprint, steps: Iterable[ReferenceStep], facts: Mapping[str, Any]) -> Run:
-    """Runs the calls among the steps. Raises `TaskFault` when one fails or an argument cannot be had."""
-    results: dict[int, Any] = {}
-    arguments: dict[int, dict[str, Any]] = {}
-    changes: dict[int, list[RowChange]] = {}
-    with blueprint.open() as world:
-        before = blueprint.initial
-        for number, step in enumerate(steps):
-            if not isinstance(step, CallStep):
-                continue
-            arguments[number] = resolve(step.args, facts, results)
-            result = _called(world, step.call, arguments[number])
-            results[number] = result.value
-            if result.changed:
-                after = world.rows()
-                changes[number] = diff(blueprint.tables, before, after)
-                before = after
-    return Run(results, arguments, changes)
-
-
-def _called(world: LiveWorld, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
-    result = world.call(tool, orjson.dumps(arguments).decode())
-    if not result.ok:
-        raise TaskFault(f"{tool} {arguments} fails: {result.response}", reason="reference")
-    return result

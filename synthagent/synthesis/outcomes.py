@@ -5,7 +5,7 @@ from typing import Any
 
 from synthagent.schema.checks import All, Called, CallPattern, Changed, Check, State, Unchanged, UnchangedSpec
 from synthagent.simulation.world import RowChange, Table
-from synthagent.synthesis.procedural.plan import Run
+from synthagent.synthesis.executing import Run
 
 
 def end_state(run: Run, steps: Iterable[int], tables: Mapping[str, Table], prose: Mapping[int, set[str]]) -> Check:
