@@ -9,9 +9,23 @@ from pydantic import Field, ValidationError
 
 from synthagent.errors import InputError
 from synthagent.schema.episodes import Limits
+from synthagent.schema.messages import Usage
 from synthagent.schema.record import Record
 
 FILE = "synthagent.toml"
+
+
+class Price(Record):
+    """What a model's tokens cost, in US dollars for a million."""
+
+    input: float = Field(ge=0)
+    """Tokens read."""
+    output: float = Field(ge=0)
+    """Tokens written."""
+
+    def of(self, usage: Usage) -> float:
+        """US dollars for so many tokens."""
+        return (usage.prompt * self.input + usage.completion * self.output) / 1e6
 
 
 class Settings(Record):
@@ -27,6 +41,14 @@ class Settings(Record):
     """Longest turn of the agent, in tokens."""
     request_timeout: float = Field(default=300.0, gt=0)
     """Seconds that one model call may take."""
+    teacher_tokens: int = Field(default=6000, ge=1)
+    """Longest reply of a teacher, in tokens."""
+    rpm: float | None = Field(default=None, gt=0)
+    """Most calls a minute to one endpoint; unset: no limit."""
+    tpm: float | None = Field(default=None, gt=0)
+    """Most tokens a minute, read and written, to one endpoint; unset: no limit."""
+    prices: dict[str, Price] = {}
+    """Model -> `{input, output}`, US dollars for a million tokens; before any price list."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of an embedded model; unset: one a core."""
     limits: Limits = Limits()

@@ -34,6 +34,10 @@ class RunFolderError(SynthAgentError):
     """A run folder is locked, full or damaged."""
 
 
+class EndpointDown(SynthAgentError):
+    """Too many jobs in a row failed for lack of infrastructure."""
+
+
 class EpisodeFailure(SynthAgentError):
     """An episode could not be played to an end that may be scored. Never a reward (invariant 4)."""
 

@@ -36,27 +36,29 @@ class Role:
         return f"{self.scheme}:{Path(self.argument).name if self.scheme == 'gguf' else self.argument}"
 
 
-def role(text: str) -> Role:
-    """Reads a role. Raises `InputError` with the forms there are, or when what it names is not there.
+def role(text: str, option: str = "--agent") -> Role:
+    """Reads a role, given for an option.
+
+    Raises `InputError` with the forms there are, or when what it names is not there.
 
     Here and not when it is opened: by then there is a run folder in its name.
     """
     scheme, colon, argument = text.partition(":")
     if not colon or not argument:
         forms = "scripted:NAME, openai:MODEL@URL, gguf:PATH, local:NAME"
-        raise InputError(f"--agent: '{text}' is not a role", way_out=f"forms: {forms}")
+        raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
     if scheme == "scripted" and argument not in AGENTS:
-        raise InputError(f"--agent: no scripted agent '{argument}'", way_out=f"known: {', '.join(AGENTS)}")
+        raise InputError(f"{option}: no scripted agent '{argument}'", way_out=f"known: {', '.join(AGENTS)}")
     if scheme not in SCHEMES and scheme not in plugins.names("synthagent.models"):
         known = ", ".join((*SCHEMES, *plugins.names("synthagent.models")))
-        raise InputError(f"--agent: unknown scheme '{scheme}'", way_out=f"known: {known}")
+        raise InputError(f"{option}: unknown scheme '{scheme}'", way_out=f"known: {known}")
     if scheme == "openai":
         name, at, url = argument.partition("@")
         if not at:
-            raise InputError(f"--agent: '{text}' lacks the endpoint", way_out="write openai:MODEL@http://host:port/v1")
+            raise InputError(f"{option}: '{text}' lacks the endpoint", way_out="write openai:MODEL@http://host:port/v1")
         remote(name, url, Settings(), {})  # refuses what is no URL
     if scheme == "gguf" and not Path(argument).is_file():
-        raise InputError(f"--agent: there is no file '{argument}'")
+        raise InputError(f"{option}: there is no file '{argument}'")
     if scheme == "local":
         _fetched(argument, os.environ)
     return Role(scheme, argument)
@@ -79,7 +81,7 @@ async def casting(
     if who.scheme == "scripted":
         yield lambda stage, _: Cast(scripted(who.argument, stage), facts_user(stage), protocol)
         return
-    async with _model(who, settings, environ) as (model, form):
+    async with open_model(who, settings, environ) as (model, form):
         sampling = Sampling(settings.temperature, settings.max_tokens)
 
         def cast(stage: Stage, sample: int) -> Cast:
@@ -90,9 +92,10 @@ async def casting(
 
 
 @asynccontextmanager
-async def _model(
-    who: Role, settings: Settings, environ: Mapping[str, str]
+async def open_model(
+    who: Role, settings: Settings, environ: Mapping[str, str] = os.environ
 ) -> AsyncIterator[tuple[ChatModel, ToolForm]]:
+    """The model of a role that is not scripted, and how it is told of tools, for as long as it is used."""
     if who.scheme == "openai":
         name, _, url = who.argument.partition("@")
         model = remote(name, url, settings, environ)
@@ -130,9 +133,11 @@ async def _model(
 def remote(name: str, url: str, settings: Settings, environ: Mapping[str, str]) -> ChatModel:
     """An OpenAI-compatible endpoint, paced and retried: the limiter sees every 429, a waiting retry holds no place."""
     from synthagent.llm.openai import OpenAIChat
-    from synthagent.llm.pacing import Limiter, paced
+    from synthagent.llm.pacing import Limiter, Rate, paced
     from synthagent.llm.retrying import Backoff, retried
 
     chat = OpenAIChat(name, url, environ.get(settings.key_env), timeout=settings.request_timeout)
     limiter = Limiter(start=min(settings.in_flight, 1024), most=max(settings.in_flight, 1))
-    return retried(paced(chat, limiter), Backoff(), rng=random.Random(), sleep=anyio.sleep)
+    return retried(
+        paced(chat, limiter, Rate(settings.rpm, settings.tpm)), Backoff(), rng=random.Random(), sleep=anyio.sleep
+    )

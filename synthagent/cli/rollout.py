@@ -14,9 +14,9 @@ from synthagent.cli.agents import Role, casting, role
 from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.report import print_report
 from synthagent.config import Settings, settings
-from synthagent.errors import Blame, InputError, RunFolderError
+from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError
 from synthagent.evaluation.report import lines
-from synthagent.rollouts.batch import EndpointDown, Order, roll_batch
+from synthagent.rollouts.batch import Order, roll_batch
 from synthagent.rollouts.group import Outcome
 from synthagent.schema.messages import Protocol
 from synthagent.schema.scores import Scored

@@ -42,6 +42,8 @@ class ChatReply:
     finish_reason: str = "stop"
     """`stop`, `tool_calls`, `length`, ...; empty if the server did not say."""
     usage: Usage = field(default_factory=Usage)
+    cached: bool = False
+    """It comes out of a cache: its tokens were paid for when it was made."""
 
 
 class ChatModel(Protocol):

@@ -1,15 +1,25 @@
-"""How many calls may be under way at once: as many as the server takes without complaint, found by trying.
+"""How fast a server is asked: calls at once, as many as it takes without complaint; calls and tokens a minute, as told.
 
-Additive increase, multiplicative decrease, as in TCP (Chiu and Jain 1989), over a first-come, first-served queue.
+Calls at once are found by trying: additive increase, multiplicative decrease, as in TCP (Chiu and Jain 1989), over a
+first-come, first-served queue. Rates are token buckets.
 """
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest, TransientFailure
 
 _DECREASE = 0.75
+_BURST = 10.0
+"""Seconds' worth of calls and tokens that may be used at once."""
+_LONGEST_PAUSE = 60.0
+"""Seconds that one server's Retry-After holds up everybody; whoever was told to wait longer does so alone."""
+_BYTES_A_TOKEN = 4
+_USUAL_REPLY = 512
+"""Tokens of a reply whose limit is not set."""
 
 
 class Limiter:
@@ -75,25 +85,106 @@ class Limiter:
                 place.set_result(None)
 
 
-def paced(model: ChatModel, limiter: Limiter) -> "Paced":
-    """The same model, no more calls at once than the limiter lets through.
+class Rate:
+    """Calls and tokens a minute, over all the models that share it. One event loop; first come, first served.
+
+    Tokens are reserved by estimate and corrected once the usage is known. `pause` holds up everybody.
+    """
+
+    def __init__(
+        self, rpm: float | None = None, tpm: float | None = None, *, clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ):  # fmt: skip
+        if any(limit is not None and limit <= 0 for limit in (rpm, tpm)):
+            raise ValueError(f"rates are positive, not rpm={rpm}, tpm={tpm}")
+        self._clock, self._sleep = clock, sleep
+        self._calls = _Bucket(rpm, clock())
+        self._tokens = _Bucket(tpm, clock())
+        self._until = 0.0
+        self._turn = asyncio.Lock()
+
+    async def take(self, tokens: int) -> None:
+        """Waits until there is room for one call of about so many tokens, and takes it."""
+        # Nobody waits and there is room: the usual case costs no lock.
+        if self._turn.locked() or self._wait() > 0:
+            async with self._turn:
+                while (wait := self._wait()) > 0:
+                    await self._sleep(wait)
+        self._calls.level -= 1
+        self._tokens.level -= tokens
+
+    def settle(self, reserved: int, used: int) -> None:
+        """Corrects a reservation; a server that does not count its tokens leaves it as it is."""
+        if used:
+            self._tokens.level += reserved - used
+
+    def pause(self, seconds: float) -> None:
+        """Nobody starts a call for so long, at most a minute."""
+        self._until = max(self._until, self._clock() + min(seconds, _LONGEST_PAUSE))
+
+    def _wait(self) -> float:
+        now = self._clock()
+        return max(self._until - now, self._calls.wait(now, 1.0), self._tokens.wait(now, 1.0))
+
+
+class _Bucket:
+    """Fills at a steady rate up to ten seconds' worth; may be overdrawn by one call, which later ones wait for."""
+
+    def __init__(self, a_minute: float | None, now: float):
+        self.rate = a_minute / 60 if a_minute is not None else None
+        self.most = max(1.0, self.rate * _BURST) if self.rate is not None else 0.0
+        self.level = self.most
+        self._at = now
+
+    def wait(self, now: float, least: float) -> float:
+        """Seconds until the level is `least`."""
+        if self.rate is None:
+            return 0.0
+        self.level = min(self.most, self.level + (now - self._at) * self.rate)
+        self._at = now
+        # A hair more than needed: rounding must not make it wait again for nothing.
+        return 0.0 if self.level >= least - 1e-9 else (least - self.level) / self.rate
+
+
+def estimate(request: ChatRequest) -> int:
+    """Tokens that a call will take, roughly: what it reads at four bytes each, and the longest reply."""
+    size = sum(len(str(message.get("content") or "")) for message in request.messages)
+    size += sum(len(str(tool)) for tool in request.tools or ())
+    return size // _BYTES_A_TOKEN + (request.max_tokens or _USUAL_REPLY)
+
+
+def paced(model: ChatModel, limiter: Limiter, rate: Rate | None = None) -> "Paced":
+    """The same model, no more calls at once than the limiter lets through, no more a minute than the rate allows.
 
     Belongs inside `retried`: then the limiter sees every complaint, and a call that waits to be retried holds no place.
     """
-    return Paced(model, limiter)
+    return Paced(model, limiter, rate)
 
 
 class Paced:
     """See `paced`."""
 
-    def __init__(self, model: ChatModel, limiter: Limiter):
+    def __init__(self, model: ChatModel, limiter: Limiter, rate: Rate | None = None):
         self.name = model.name
-        self._model, self._limiter = model, limiter
+        self._model, self._limiter, self._rate = model, limiter, rate
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The model's answer, when there is room."""
+        if self._rate is None:
+            async with self._limiter:
+                return await self._model.complete(request)
         async with self._limiter:
-            return await self._model.complete(request)
+            reserved = estimate(request)
+            await self._rate.take(reserved)
+            try:
+                reply = await self._model.complete(request)
+            except TransientFailure as failure:
+                if failure.retry_after and failure.overloaded:
+                    # All would run into the same refusal, one after another.
+                    self._rate.pause(failure.retry_after)
+                raise
+            self._rate.settle(reserved, reply.usage.prompt + reply.usage.completion)
+            return reply
 
     async def aclose(self) -> None:
         """Closes the model."""

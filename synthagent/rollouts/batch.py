@@ -4,25 +4,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-import anyio
-import anyio.lowlevel
-
-from synthagent.errors import Blame, SynthAgentError, TaskFault
+from synthagent.errors import Blame, TaskFault
 from synthagent.rollouts.group import Casting, Outcome, broken_task, roll
 from synthagent.schema.episodes import Limits
 from synthagent.schema.scores import Unscored
 from synthagent.schema.tasks import Task
 from synthagent.simulation.episode import Stage, prepare
+from synthagent.workers import Streak, work_off
 
 Sink = Callable[[Outcome], None]
 """Takes each outcome as soon as it is there. What it raises stops the batch."""
-
-GIVE_UP_AFTER = 16
-"""Failures of infrastructure in a row after which the batch stops: the endpoint is gone."""
-
-
-class EndpointDown(SynthAgentError):
-    """Too many episodes in a row failed for lack of infrastructure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +34,18 @@ async def roll_batch(
 ) -> None:
     """Plays n samples of every task that are not in `done`, keyed (agent, task id, sample), and hands each to `sink`.
 
-    Raises `EndpointDown` after `GIVE_UP_AFTER` failures of infrastructure in a row, and whatever `sink` raises.
+    Raises `EndpointDown` after `workers.GIVE_UP_AFTER` failures of infrastructure in a row, and whatever `sink` raises.
     """
     jobs = _jobs(tasks, order, done)
     stages = _Stages(most=max(order.in_flight, 4))
-    watch = _Watch()
+    streak = Streak("episodes")
 
-    async def worker() -> None:
-        for task, sample in jobs:  # one shared iterator: each job is taken once
-            outcome = await _one(task, sample, order, stages)
-            sink(outcome)
-            watch.see(outcome)
-            await anyio.lowlevel.checkpoint()  # scripted episodes never wait: let an interrupt through
+    async def do(job: tuple[Task, int]) -> None:
+        outcome = await _one(*job, order, stages)
+        sink(outcome)
+        streak.see(_lost(outcome))
 
-    try:
-        async with anyio.create_task_group() as group:
-            for _ in range(order.in_flight):
-                group.start_soon(worker)
-    except ExceptionGroup as errors:
-        raise _first(errors) from errors
+    await work_off(jobs, do, order.in_flight)
 
 
 def _jobs(tasks: Iterable[Task], order: Order, done: Collection[tuple[str, str, int]]) -> Iterator[tuple[Task, int]]:
@@ -95,23 +79,9 @@ class _Stages:
         return stage
 
 
-class _Watch:
-    """Counts failures of infrastructure in a row."""
-
-    def __init__(self) -> None:
-        self._row = 0
-
-    def see(self, outcome: Outcome) -> None:
-        score = outcome.score
-        lost = isinstance(score, Unscored) and score.blame is Blame.INFRASTRUCTURE and score.reason != "bug"
-        self._row = self._row + 1 if lost else 0
-        if self._row >= GIVE_UP_AFTER and isinstance(score, Unscored):
-            raise EndpointDown(f"{self._row} episodes in a row failed ({score.reason}: {score.detail[:300]})")
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that stopped the batch: one of ours if there is one."""
-    leaves: list[BaseException] = []
-    for error in errors.exceptions:
-        leaves.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
-    return next((leaf for leaf in leaves if isinstance(leaf, SynthAgentError)), leaves[0])
+def _lost(outcome: Outcome) -> str | None:
+    """What infrastructure did to an episode; None if it has a score, or another is to blame."""
+    score = outcome.score
+    if not isinstance(score, Unscored) or score.blame is not Blame.INFRASTRUCTURE or score.reason == "bug":
+        return None
+    return f"{score.reason}: {score.detail[:300]}"

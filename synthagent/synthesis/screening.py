@@ -24,6 +24,7 @@ from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play,
 from synthagent.simulation.scripted_agents import Reference, Says, resolve
 from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
+from synthagent.synthesis.leaks import leaked_facts, named_tools
 
 _LIMITS = Limits()
 
@@ -69,6 +70,8 @@ async def _screened(task: Task, used: set[str], compiled: Mapping[str, Blueprint
     except (TaskFault, ValueError) as fault:
         yield "world", str(fault)
         return
+    if pending(task):
+        return  # its tools are simulated: nothing can be played without a model
     broken = False
     async for text in _reference(stage):
         broken = True
@@ -104,6 +107,13 @@ def _static(task: Task) -> Iterator[str]:
         yield "the brief has rules, but nothing is forbidden"
 
 
+def pending(task: Task) -> bool:
+    """Whether the reference or a trap calls a tool that only a model can play: playing it has to wait."""
+    lists = (task.reference, *(criterion.trap for criterion in task.rubric.forbidden))
+    calls = {step.call for steps in lists for step in steps if isinstance(step, CallStep)}
+    return bool(calls & set(task.world.grounding)) or (bool(task.world.grounding) and not calls)
+
+
 def positive(check: Check) -> bool:
     """Whether the check can only hold because something happened; a state counts: it is tried on doing nothing."""
     match check:
@@ -121,23 +131,8 @@ def positive(check: Check) -> bool:
 
 def _leaks(task: Task) -> Iterator[str]:
     brief, hidden = task.brief, task.hidden
-    for fact in hidden.facts:
-        if mentions(brief.instruction, fact.value):
-            yield f"the instruction gives away fact '{fact.id}'"
-        if any(mentions(rule, fact.value) for rule in brief.rules):
-            yield f"a rule gives away fact '{fact.id}'"
-        for line in (*hidden.escape_lines, *(request.text for request in hidden.requests)):
-            if mentions(line, fact.value):
-                yield f"fact '{fact.id}' is in what the user says unasked: {line!r}"
-        if not mentions(fact.text, fact.value):
-            yield f"fact '{fact.id}' does not say its value"
-        for other in hidden.facts:
-            if other.id != fact.id and mentions(fact.text, other.value) and other.value != fact.value:
-                yield f"fact '{fact.id}' gives away fact '{other.id}'"
-    words = brief.instruction.casefold()
-    for tool in brief.tools:
-        if "_" in tool.name and (tool.name.casefold() in words or tool.name.replace("_", " ").casefold() in words):
-            yield f"the instruction names the tool {tool.name}"
+    yield from leaked_facts(brief.instruction, brief.rules, hidden)
+    yield from named_tools(brief.instruction, [tool.name for tool in brief.tools])
 
 
 def _provenance(task: Task) -> Iterator[str]:

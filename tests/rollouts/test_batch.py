@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthagent.errors import Blame, ModelFailed, RunFolderError
+from synthagent.errors import Blame, EndpointDown, ModelFailed, RunFolderError
 from synthagent.llm.model import TransientFailure
 from synthagent.llm.openai import OpenAIChat
 from synthagent.llm.retrying import Backoff, retried
 from synthagent.llm.scripted import Scripted
 from synthagent.llm.stub import StubServer
-from synthagent.rollouts.batch import GIVE_UP_AFTER, EndpointDown, Order, roll_batch
+from synthagent.rollouts.batch import Order, roll_batch
 from synthagent.rollouts.group import Casting
 from synthagent.schema.episodes import Limits
 from synthagent.schema.scores import Scored, Unscored
 from synthagent.simulation.episode import Cast, facts_user
 from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
+from synthagent.workers import GIVE_UP_AFTER
 
 DONE = "Done, everything has been completed."
 

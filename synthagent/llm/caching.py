@@ -1,0 +1,165 @@
+"""No call is paid for twice: replies by the content of their request, in one SQLite file with one owner.
+
+The key holds everything that shapes an answer (model, address, messages, tools, parameters, which draw), never who
+asks or why. Only answers are kept, no failures. A reply is in the file before anybody sees it.
+"""
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from synthagent.errors import InputError
+from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
+from synthagent.schema.messages import ToolCall, Usage
+
+_SCHEMA = "synthagent.calls/1"
+
+
+def key_of(model: str, address: str, request: ChatRequest) -> str:
+    """SHA-256 over everything that shapes the answer, as hex; the order of keys within objects does not matter."""
+    parts = {
+        "model": model,
+        "address": address,
+        "messages": list(request.messages),
+        "tools": list(request.tools or ()),
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+        "seed": request.seed,
+        "stop": list(request.stop),
+        "extra": dict(request.extra),
+        "sample": request.sample,
+    }
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=_plain)).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value)
+
+
+class CallCache:
+    """A file of replies. Use `open`; one process at a time."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection):
+        self.path = path
+        self.hits = self.misses = 0
+        self._db = db
+
+    @classmethod
+    def open(cls, path: Path) -> "CallCache":
+        """The cache in this file, which is made if it is not there.
+
+        Raises `InputError` when the file is no such cache, is damaged, or another process has it open.
+        """
+        try:
+            db = sqlite3.connect(path, isolation_level=None, timeout=0.2)
+            # One owner: whoever has it open keeps others out, and the kernel lets go when it dies.
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("PRAGMA journal_mode = WAL")
+            # A kill loses nothing that was committed; a power cut may lose the last replies, never the file.
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("CREATE TABLE IF NOT EXISTS about (schema TEXT PRIMARY KEY)")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, stage TEXT, reply BLOB) WITHOUT ROWID"
+            )
+            found = [row[0] for row in db.execute("SELECT schema FROM about")]
+            if not found:
+                db.execute("INSERT INTO about VALUES (?)", (_SCHEMA,))
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise InputError("another process has these calls open", where=str(path)) from error
+            raise InputError(f"cannot be opened: {error}", where=str(path)) from error
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"no file of calls: {error}", where=str(path), way_out="remove or rename it") from error
+        if found not in ([], [_SCHEMA]):
+            db.close()
+            raise InputError(f"unknown version {found[0]!r}", where=str(path), way_out=f"this version reads {_SCHEMA}")
+        return cls(path, db)
+
+    def find(self, key: str) -> ChatReply | None:
+        """The reply that was kept, marked as cached; None for one that is not there or cannot be read."""
+        row = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        found = _restored(row[0]) if row else None
+        if found is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return found
+
+    def keep(self, key: str, stage: str, reply: ChatReply) -> None:
+        """Keeps a reply for good. Raises `InputError` when the disk refuses."""
+        try:
+            row = (key, stage, orjson.dumps(_stored(reply)))
+            self._db.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", row)
+        except (sqlite3.Error, TypeError) as error:
+            raise InputError(f"a reply cannot be kept: {error}", where=str(self.path)) from error
+
+    def close(self) -> None:
+        """Closes the file. Harmless when repeated."""
+        self._db.close()
+
+
+def _stored(reply: ChatReply) -> dict[str, Any]:
+    return {
+        "content": reply.content,
+        "tool_calls": [[call.id, call.name, call.arguments] for call in reply.tool_calls],
+        "finish_reason": reply.finish_reason,
+        "usage": [reply.usage.prompt, reply.usage.completion],
+    }
+
+
+def _restored(raw: Any) -> ChatReply | None:
+    """What `_stored` made; None for anything else, since files are hostile too."""
+    try:
+        data = orjson.loads(raw)
+        calls = tuple(ToolCall(id=id_, name=name, arguments=text) for id_, name, text in data["tool_calls"])
+        prompt, completion = data["usage"]
+        usage = Usage(prompt=prompt, completion=completion)
+        content, finish = data["content"], data["finish_reason"]
+        if not isinstance(content, str) or not isinstance(finish, str):
+            return None
+        return ChatReply(content, calls, finish, usage, cached=True)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def cached(model: ChatModel, cache: CallCache, *, address: str) -> "Cached":
+    """The same model, asked only what it has not been asked before. `address`: the endpoint, a part of the key."""
+    return Cached(model, cache, address)
+
+
+class Cached:
+    """See `cached`. Equal requests at the same time are one call."""
+
+    def __init__(self, model: ChatModel, cache: CallCache, address: str):
+        self.name = model.name
+        self._model, self._cache, self._address = model, cache, address
+        self._under_way: dict[str, asyncio.Future[None]] = {}
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The kept answer, or the model's, which is kept. Raises what the model raises, which is not kept."""
+        key = key_of(self.name, self._address, request)
+        while (other := self._under_way.get(key)) is not None:
+            # Whoever asks is done one way or the other; if that was a failure, this one tries itself.
+            await asyncio.shield(other)
+        found = self._cache.find(key)
+        if found is not None:
+            return found
+        done = asyncio.get_running_loop().create_future()
+        self._under_way[key] = done
+        try:
+            reply = await self._model.complete(request)
+            self._cache.keep(key, request.stage, reply)
+        finally:
+            del self._under_way[key]
+            done.set_result(None)
+        return replace(reply, cached=False)
+
+    async def aclose(self) -> None:
+        """Closes the model; the cache stays open, since others may share it."""
+        await self._model.aclose()

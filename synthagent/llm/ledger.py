@@ -1,0 +1,139 @@
+"""What models were asked and what it cost, by role and stage; and the budget that stops them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from synthagent.config import Price
+from synthagent.errors import ModelFailed, SynthAgentError
+from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
+
+
+class BudgetSpent(SynthAgentError):
+    """No further call is made: the run has used what it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that a run may use; None is no limit."""
+
+    tokens: int | None = None
+    """Tokens read and written."""
+    usd: float | None = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """One role at one stage."""
+
+    calls: int = 0
+    """Answered by the endpoint."""
+    cached: int = 0
+    """Answered out of the cache."""
+    failed: int = 0
+    prompt: int = 0
+    """Tokens read by the endpoint."""
+    completion: int = 0
+    """Tokens written by it."""
+    saved: int = 0
+    """Tokens of cached answers."""
+    seconds: float = 0.0
+    """Sum over calls, waits for a limiter and for retries included."""
+    usd: float | None = 0.0
+    """None if a price is not known."""
+
+
+@dataclass
+class Ledger:
+    """Adds up."""
+
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    """(role, stage) -> what it used."""
+
+    def entry(self, role: str, stage: str) -> Entry:
+        """The entry of a role at a stage, to be added to."""
+        return self.entries.setdefault((role, stage), Entry())
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were paid for."""
+        return sum(entry.prompt + entry.completion for entry in self.entries.values())
+
+    @property
+    def all_tokens(self) -> int:
+        """Tokens of every answer, cached ones too."""
+        return self.tokens + sum(entry.saved for entry in self.entries.values())
+
+    @property
+    def usd(self) -> float | None:
+        """None if a price is not known."""
+        costs = [entry.usd for entry in self.entries.values()]
+        return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row a role and stage, for tables and JSON."""
+        return [
+            {
+                "role": role, "stage": stage, "calls": entry.calls, "cached": entry.cached, "failed": entry.failed,
+                "prompt": entry.prompt, "completion": entry.completion, "saved": entry.saved,
+                "seconds": round(entry.seconds, 3), "usd": None if entry.usd is None else round(entry.usd, 6),
+            }
+            for (role, stage), entry in self.entries.items()
+        ]  # fmt: skip
+
+    def check(self, budget: Budget) -> None:
+        """Raises `BudgetSpent` when the budget is reached."""
+        if budget.tokens is not None and self.tokens >= budget.tokens:
+            raise BudgetSpent(f"the budget of {budget.tokens} tokens is spent ({self.tokens} used)")
+        usd = self.usd
+        if budget.usd is not None and usd is not None and usd >= budget.usd:
+            raise BudgetSpent(f"the budget of {budget.usd:g} USD is spent ({usd:.4f} used)")
+
+
+def metered(
+    model: ChatModel, ledger: Ledger, role: str, *, price: Price | None = None, budget: Budget | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> "Metered":  # fmt: skip
+    """The same model, its calls entered in a ledger; none is begun once the budget is reached.
+
+    Belongs outside a cache, so that what was not paid again is known as such; a budget belongs inside one.
+    """
+    return Metered(model, ledger, role, price, budget or Budget(), clock)
+
+
+class Metered:
+    """See `metered`."""
+
+    def __init__(
+        self, model: ChatModel, ledger: Ledger, role: str, price: Price | None, budget: Budget,
+        clock: Callable[[], float],
+    ):  # fmt: skip
+        self.name = model.name
+        self._model, self._ledger, self._role = model, ledger, role
+        self._price, self._budget, self._clock = price, budget, clock
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The model's answer. Raises `BudgetSpent` instead of asking, once there is nothing left to spend."""
+        self._ledger.check(self._budget)
+        entry, begun = self._ledger.entry(self._role, request.stage), self._clock()
+        try:
+            reply = await self._model.complete(request)
+        except ModelFailed:
+            entry.failed += 1
+            raise
+        finally:
+            entry.seconds += self._clock() - begun
+        if reply.cached:
+            entry.cached += 1
+            entry.saved += reply.usage.prompt + reply.usage.completion
+            return reply
+        entry.calls += 1
+        entry.prompt += reply.usage.prompt
+        entry.completion += reply.usage.completion
+        if entry.usd is not None:
+            entry.usd = None if self._price is None else entry.usd + self._price.of(reply.usage)
+        return reply
+
+    async def aclose(self) -> None:
+        """Closes the model."""
+        await self._model.aclose()

@@ -1,0 +1,66 @@
+"""Persona -> scenario: what somebody with this background wants done, step by step, and what must not be done.
+
+Source: Lyu et al., section 3.1: a high-level workflow of five to seven macro sub-goals, and testable restrictions.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from synthagent import prompts
+from synthagent.llm.structured import Structured
+from synthagent.schema.record import Record
+from synthagent.synthesis.drafts import Name, snake
+
+WORKFLOW = (5, 7)
+"""Fewest and most macro sub-goals."""
+RESTRICTIONS = (1, 3)
+RESERVED = frozenset({"airline", "retail", "telecom"})
+"""Domains of the test benchmarks: training on them would make the figures worthless."""
+
+
+class Restriction(Record):
+    """Something that must not be done."""
+
+    must_not: str
+    """What must not be done, in a few words, so that anybody can tell whether it was."""
+    because: str
+
+
+class Scenario(Record):
+    """What a persona wants done with the help of an assistant that has tools."""
+
+    domain: Name
+    """One or two words, lower_snake_case: plant_nursery, choir_archive, ..."""
+    request: str
+    """What the person wants, in the first person, with every detail: names, numbers, dates."""
+    workflow: tuple[str, ...]
+    """The five to seven macro sub-goals of getting it done, in order."""
+    restrictions: tuple[Restriction, ...]
+
+
+async def imagine(teacher: Structured, persona: str, sample: int = 0) -> Scenario:
+    """The scenario of a persona. Raises `NotUnderstood` when the teacher does not come up with one."""
+    prompt = prompts.render("synthesis/scenario", persona=persona, fewest=WORKFLOW[0], most=WORKFLOW[1])
+    messages = [{"role": "user", "content": prompt}]
+    asked = await teacher.ask(messages, Scenario, stage="scenario", sample=sample, check=lambda s: [*faults(s)])
+    return asked.value
+
+
+def faults(scenario: Scenario) -> Iterator[str]:
+    """What is wrong with a scenario, in words for its author."""
+    if not WORKFLOW[0] <= len(scenario.workflow) <= WORKFLOW[1]:
+        yield f"workflow: {WORKFLOW[0]} to {WORKFLOW[1]} sub-goals, not {len(scenario.workflow)}"
+    if not RESTRICTIONS[0] <= len(scenario.restrictions) <= RESTRICTIONS[1]:
+        yield f"restrictions: {RESTRICTIONS[0]} to {RESTRICTIONS[1]}, not {len(scenario.restrictions)}"
+    if not scenario.domain:
+        yield "domain: one or two words"
+    if RESERVED & set(_words(scenario.domain)):
+        yield f"domain: not {scenario.domain}; choose something other than airlines, retail or telecom support"
+    if len(scenario.request.split()) < 8:
+        yield "request: two to four sentences with every name, number and date that is needed"
+    for number, text in enumerate((*scenario.workflow, *(r.must_not for r in scenario.restrictions)), start=1):
+        if len(text.split()) < 2:
+            yield f"'{text}' (entry {number}) says too little: write a short sentence"
+
+
+def _words(domain: str) -> Sequence[str]:
+    return snake(domain).split("_")

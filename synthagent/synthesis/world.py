@@ -1,0 +1,330 @@
+"""Tools -> an executable world: tables with rows, and a program of guarded SQL for each tool, compiled and run.
+
+What does not compile goes back to its author with the exact error, a set number of times; a tool that still does not
+is left to be simulated by a model from a grounding text. Nothing a teacher writes is run anywhere but in the sandbox of
+`simulation.guarded_sql`.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BeforeValidator
+
+from synthagent import prompts
+from synthagent.errors import EpisodeFailure, TaskFault
+from synthagent.llm.structured import NotUnderstood, Structured
+from synthagent.schema.record import Record
+from synthagent.schema.tasks import Function, Require, Return, Run, Step, Tool, World
+from synthagent.simulation.compiling import compile_world
+from synthagent.synthesis.drafts import Name, Scalar, ToolDraft, tool_of
+from synthagent.synthesis.scenario import Scenario
+from synthagent.synthesis.toolset import Toolset
+
+TRANSFER = "transfer_to_human"
+_TYPES = {"INTEGER": "INTEGER", "INT": "INTEGER", "BOOLEAN": "INTEGER", "BOOL": "INTEGER", "BIGINT": "INTEGER",
+          "REAL": "REAL", "FLOAT": "REAL", "DOUBLE": "REAL", "DECIMAL": "REAL", "NUMERIC": "REAL"}  # fmt: skip
+_BOUND = re.compile(r"(?<![\w:'\"])[@$](?=[A-Za-z_])")
+
+
+def _type(value: Any) -> Any:
+    """SQL types as people write them -> the three of a STRICT table; all else is text (dates, names, ids)."""
+    return _TYPES.get(value.split("(")[0].strip().upper(), "TEXT") if isinstance(value, str) else value
+
+
+class Column(Record):
+    """One column of a table."""
+
+    name: Name
+    type: Annotated[Literal["TEXT", "INTEGER", "REAL"], BeforeValidator(_type)]
+    """Dates and ids are TEXT, money is an INTEGER of cents, yes/no is an INTEGER 0 or 1."""
+    key: bool = False
+    """Part of the primary key."""
+
+
+class TableDraft(Record):
+    """One table with its rows."""
+
+    name: Name
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Scalar, ...], ...]
+    """Each a list with one value a column, in the columns' order."""
+
+
+class TablesDraft(Record):
+    """The records behind the tools."""
+
+    now: str
+    """The moment at which it all happens: YYYY-MM-DDTHH:MM:SS"""
+    tables: tuple[TableDraft, ...]
+
+
+class StepDraft(Record):
+    """One statement of a program."""
+
+    do: Literal["require", "run", "return"]
+    sql: str
+    otherwise: str = ""
+    """require: the error message if there is no row; else empty."""
+
+
+class Argument(Record):
+    """A value for one parameter."""
+
+    name: Name
+    value: Scalar
+
+
+class ProgramDraft(Record):
+    """What one tool does, as SQL."""
+
+    tool: Name
+    steps: tuple[StepDraft, ...]
+    example: tuple[Argument, ...] = ()
+    """Arguments with which it succeeds on the rows as they are."""
+
+
+class ProgramsDraft(Record):
+    """A program for every tool."""
+
+    programs: tuple[ProgramDraft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A world and how it came about."""
+
+    tools: tuple[Tool, ...]
+    """As the agent sees them, with the hand-over to a human."""
+    world: World
+    simulated: Mapping[str, str] = field(default_factory=dict)
+    """Tools that would not compile -> the last error."""
+    rounds: int = 0
+    """Programs that were sent back."""
+
+    @property
+    def compiled(self) -> int:
+        """Tools with a program, the hand-over not counted."""
+        return len(self.tools) - 1 - len(self.simulated)
+
+
+async def build(
+    teacher: Structured, scenario: Scenario, toolset: Toolset, *, rounds: int = 2, sample: int = 0
+) -> tuple[TablesDraft, Built]:
+    """Tables, rows and programs for a set of tools. Raises `NotUnderstood` when there is not even a table.
+
+    `rounds`: how often a program that fails is sent back to its author.
+    """
+    tables = await _tables(teacher, scenario, toolset, sample)
+    prompt = prompts.render("synthesis/programs", tables=tables, tools=toolset.tools)
+    messages = [{"role": "user", "content": prompt}]
+    drafted = await teacher.ask(messages, ProgramsDraft, stage="programs", sample=sample)
+    drafts = {draft.tool: draft for draft in drafted.value.programs}
+    bench = Bench(tables, toolset)
+    sent_back = 0
+    simulated: dict[str, str] = {}
+    for tool in toolset.tools:
+        draft, errors = drafts.get(tool.name), ["there is no program for this tool"]
+        for left in range(rounds, -1, -1):
+            errors = bench.errors(tool, draft) if draft else errors
+            if not errors or not left:
+                break
+            sent_back += 1
+            draft = await _repaired(teacher, tables, tool, draft, errors, sample)
+        if errors:
+            simulated[tool.name] = "; ".join(errors)
+        elif draft:
+            bench.programs[tool.name] = program_of(tool, draft)
+    return tables, bench.built(simulated, sent_back)
+
+
+async def _tables(teacher: Structured, scenario: Scenario, toolset: Toolset, sample: int) -> TablesDraft:
+    prompt = prompts.render("synthesis/tables", scenario=scenario, tools=toolset.tools, rules=toolset.rules)
+    messages = [{"role": "user", "content": prompt}]
+
+    def check(draft: TablesDraft) -> list[str]:
+        return [*table_faults(draft)]
+
+    return (await teacher.ask(messages, TablesDraft, stage="tables", sample=sample, check=check)).value
+
+
+async def _repaired(
+    teacher: Structured, tables: TablesDraft, tool: ToolDraft, draft: ProgramDraft | None, errors: Sequence[str],
+    sample: int,
+) -> ProgramDraft | None:  # fmt: skip
+    prompt = prompts.render("synthesis/repair_program", tables=tables, tool=tool, draft=draft, errors=errors)
+    messages = [{"role": "user", "content": prompt}]
+    try:
+        found = (await teacher.ask(messages, ProgramDraft, stage="repair_program", sample=sample)).value
+    except NotUnderstood:
+        return draft  # this round is lost; the tool's errors stand
+    return found.model_copy(update={"tool": tool.name})
+
+
+def table_faults(draft: TablesDraft) -> Iterator[str]:
+    """What keeps the tables from being a world, in words for their author."""
+    if not draft.tables:
+        yield "tables: at least one"
+        return
+    for table in draft.tables:
+        if not any(column.key for column in table.columns):
+            yield f"{table.name}: no column is marked as key"
+        for number, row in enumerate(table.rows):
+            if len(row) != len(table.columns):
+                yield f"{table.name}, row {number + 1}: {len(row)} values for {len(table.columns)} columns"
+    try:
+        world = World(now=draft.now, ddl=ddl_of(draft), rows=rows_of(draft), programs={})
+        compile_world((), world, "draft")
+    except (TaskFault, ValueError, sqlite3.Error) as fault:
+        yield str(fault)
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?", draft.now):
+        yield f"now: '{draft.now[:40]}' is no moment such as 2031-05-07T10:00:00"
+
+
+def ddl_of(draft: TablesDraft) -> str:
+    """CREATE TABLE statements for drafted tables."""
+    return "\n".join(_create(table) for table in draft.tables)
+
+
+def _create(table: TableDraft) -> str:
+    # Names are \w+ by `snake`: quoting keeps SQL's own words (order, group) usable, nothing can end the quotes.
+    columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
+    keys = ", ".join(f'"{column.name}"' for column in table.columns if column.key)
+    return f'CREATE TABLE "{table.name}" ({columns}, PRIMARY KEY ({keys})) STRICT;'
+
+
+def rows_of(draft: TablesDraft) -> dict[str, tuple[tuple[Any, ...], ...]]:
+    """Rows, each value in its column's type where that is plain (a number written as text, a truth as 0 or 1)."""
+    return {
+        table.name: tuple(
+            tuple(_stored(value, column.type) for value, column in zip(row, table.columns, strict=False))
+            for row in table.rows
+        )
+        for table in draft.tables
+    }
+
+
+def _stored(value: Scalar, kind: str) -> Any:
+    if isinstance(value, bool):
+        return int(value) if kind == "INTEGER" else str(value).lower() if kind == "TEXT" else float(value)
+    if kind == "TEXT" and isinstance(value, int | float):
+        return str(value)
+    if kind != "TEXT" and isinstance(value, str):
+        try:
+            return int(value) if kind == "INTEGER" else float(value)
+        except ValueError:
+            return value  # the table's own type check says what is wrong
+    if kind == "INTEGER" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return float(value) if kind == "REAL" and isinstance(value, int) else value
+
+
+def program_of(tool: ToolDraft, draft: ProgramDraft) -> tuple[Step, ...]:
+    """A drafted program as the task's own steps."""
+    steps: list[Step] = []
+    for step in draft.steps:
+        sql = _BOUND.sub(":", step.sql.strip().rstrip(";").strip())
+        match step.do:
+            case "require":
+                steps.append(Require(require=sql, otherwise=step.otherwise.strip() or "not possible"))
+            case "run":
+                steps.append(Run(run=sql))
+            case "return":
+                steps.append(Return(query=sql, shape="rows" if tool.returns == "list" else "row"))
+    return tuple(steps)
+
+
+class Bench:
+    """Where programs are tried: the drafted tables, and the programs that have passed."""
+
+    def __init__(self, tables: TablesDraft, toolset: Toolset):
+        self._tables = tables
+        self._tools = {draft.name: tool_of(draft) for draft in toolset.tools}
+        self._names = {draft.name: draft for draft in toolset.tools}
+        self._world = World(now=tables.now, ddl=ddl_of(tables), rows=rows_of(tables), programs={})
+        self.programs: dict[str, tuple[Step, ...]] = {}
+
+    def errors(self, tool: ToolDraft, draft: ProgramDraft) -> list[str]:
+        """What is wrong with a program, tried on its own example and on values that are on no record."""
+        own = self._tools[tool.name]
+        steps = program_of(tool, draft)
+        world = self._world.model_copy(update={"programs": {tool.name: steps}})
+        if tool.effect == "write" and not any(isinstance(step, Run) for step in steps):
+            return ["the tool writes, but its program has no `run` step"]
+        try:
+            blueprint = compile_world((own,), world, "draft")
+        except TaskFault as fault:
+            return [str(fault)]
+        example = {argument.name: argument.value for argument in draft.example if argument.value is not None}
+        strange = {name: _strange(value) for name, value in example.items()}
+        answers = []
+        try:
+            for reverse in (False, True):
+                with blueprint.open(reverse=reverse) as live:
+                    result = live.call(tool.name, orjson.dumps(example).decode())
+                    answers.append(result.response)
+                    if not result.ok:
+                        return [f"called with its example {orjson.dumps(example).decode()} it fails: {result.response}"]
+                    live.call(tool.name, orjson.dumps(strange).decode())
+        except TaskFault as fault:
+            return [str(fault)]
+        except EpisodeFailure as failure:
+            return [f"it takes too long: {failure}"]
+        if answers[0] != answers[1]:
+            return ["the order of its rows is not fixed: ORDER BY a key"]
+        if answers[0] in ("[]", "null"):
+            return [f"its example {orjson.dumps(example).decode()} finds nothing: use values that are in the rows"]
+        return []
+
+    def built(self, simulated: Mapping[str, str], rounds: int) -> Built:
+        """The world as it stands, with a hand-over to a human."""
+        tools = (*self._tools.values(), transfer_tool())
+        world = self._world.model_copy(
+            update={
+                "programs": {**self.programs, TRANSFER: (Return(query="SELECT 1 AS transferred", shape="row"),)},
+                "ends_episode": (TRANSFER,),
+                "grounding": {name: grounding_of(self._names[name], self._tables) for name in simulated},
+            }
+        )
+        return Built(tools, world, simulated, rounds)
+
+
+def _strange(value: Scalar) -> Scalar:
+    """A value of the same kind that is on no record."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return 987_654_321
+    return f"unknown {value}"[:60] if isinstance(value, str) else value
+
+
+def transfer_tool() -> Tool:
+    """The hand-over that every task has; it ends the episode."""
+    return Tool(
+        function=Function(
+            name=TRANSFER,
+            description="Hand the conversation over to a human colleague. Ends the conversation.",
+            parameters={
+                "type": "object",
+                "properties": {"summary": {"type": "string", "description": "What it is about."}},
+                "required": ["summary"],
+                "additionalProperties": False,
+            },
+        ),
+        outputs={"type": "object", "properties": {"transferred": {"type": "integer"}}},
+        effect="write",
+    )
+
+
+def grounding_of(tool: ToolDraft, tables: TablesDraft, most_rows: int = 12) -> str:
+    """What a model needs to know to stand in for a tool: what it does, what it gives back, and the records."""
+    lines = [tool.description, f"It gives back {'a list of records' if tool.returns == 'list' else 'one record'} with:"]
+    lines += [f"- {output.name} ({output.type}): {output.description}" for output in tool.outputs]
+    lines.append(f"It is now {tables.now}. The records at the start:")
+    for table in tables.tables:
+        lines.append(f"{table.name}({', '.join(column.name for column in table.columns)}):")
+        lines += [orjson.dumps(row).decode() for row in table.rows[:most_rows]]
+    return "\n".join(lines)
