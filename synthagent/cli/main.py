@@ -29,9 +29,12 @@ Knob = Annotated[str | None, typer.Option(help="Range such as 2 or 1-3; override
 
 @app.command()
 def synth(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
     n: Annotated[int, typer.Option("-n", help="How many tasks.", min=1)] = 100,
-    teacher: Annotated[str, typer.Option(help="Who invents them: procedural.")] = "procedural",
+    teacher: Annotated[
+        str, typer.Option(help="Who invents them: procedural, or a model such as openai:MODEL@URL.")
+    ] = "procedural",
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     personas: Annotated[Path | None, typer.Option(help="JSONL with a `persona` key; else our own.")] = None,
     difficulty: Annotated[str, typer.Option(help="easy, medium, hard or mixed.")] = "mixed",
@@ -45,13 +48,64 @@ def synth(
     distractors: Knob = None,
     traps: Knob = None,
     verify: Annotated[bool, typer.Option(help="Verify every task by execution before it is written.")] = True,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many personas.", min=1)] = None,
+    world: Annotated[str, typer.Option(help="sql, or none: every tool simulated, as in the paper.")] = "sql",
+    skip: Annotated[list[str] | None, typer.Option(help="A stage to leave out; may be repeated.")] = None,
+    rounds: Annotated[int, typer.Option(help="Times a program or plan is sent back.", min=0, max=10)] = 2,
+    similar: Annotated[float, typer.Option(help="Tasks at least so alike are duplicates.", min=0, max=1)] = 0.8,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop when so many tokens are spent.", min=1)] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Stop when so much is spent.", min=0)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    band: Annotated[str | None, typer.Option(help="Keep tasks an agent earns so much on: 0.2-0.85.")] = None,
+    band_agent: Annotated[str | None, typer.Option(help="The agent of --band.")] = None,
+    band_n: Annotated[int, typer.Option(help="Its tries a task.", min=1)] = 4,
+    licence: Annotated[str, typer.Option(help="Licence of the teacher's output, noted in each task.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the teacher stopped.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Keep every exchange with the teacher.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")] = None,
+    in_flight: Annotated[int | None, typer.Option(help="Personas at once.", min=1)] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the teacher.", min=0)] = None,
+    key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
+    request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of an embedded model.", min=1)] = None,
     json: Json = False,
 ) -> None:
     """Synthesize tasks from personas."""
-    from synthagent.cli.synth import run_synth
-
     knobs = {"goals": goals, "depth": depth, "facts": facts, "distractors": distractors, "traps": traps}
-    run_synth(out, n, teacher, seed, personas, difficulty, domains, domain_file or [], knobs, verify, json)
+    _refuse_others(context, teacher)
+    if teacher == "procedural":
+        from synthagent.cli.synth import run_synth
+
+        run_synth(out, n, seed, personas, difficulty, domains, domain_file or [], knobs, verify, json)
+        return
+    from synthagent.cli.teach import Lesson, run_teach
+
+    options = {
+        "in_flight": in_flight, "temperature": temperature, "key_env": key_env, "request_timeout": request_timeout,
+        "threads": threads,
+    }  # fmt: skip
+    lesson = Lesson(
+        out=out, n=n, teacher=teacher, seed=seed, personas=personas, limit=limit, world=world, skip=skip or (),
+        rounds=rounds, similar=similar, max_tokens=max_tokens, max_usd=max_usd, band=band, band_agent=band_agent,
+        band_n=band_n, licence=licence, resume=resume, record=record, config=config, options=options,
+    )  # fmt: skip
+    run_teach(lesson, dry_run, json)
+
+
+_PROCEDURAL = ("difficulty", "domains", "domain_file", "goals", "depth", "facts", "distractors", "traps", "verify")
+_EITHER = ("out", "n", "teacher", "seed", "personas", "json")
+
+
+def _refuse_others(context: typer.Context, teacher: str) -> None:
+    """An option that means nothing to this teacher is a mistake, not to be passed over."""
+    from synthagent.errors import InputError
+
+    given = [n for n in context.params if getattr(context.get_parameter_source(n), "name", "") == "COMMANDLINE"]
+    own = set(_PROCEDURAL) if teacher == "procedural" else set(context.params) - set(_PROCEDURAL)
+    for name in given:
+        if name not in own and name not in _EITHER:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} means nothing to the teacher '{teacher}'", way_out="leave it out")
 
 
 @app.command()

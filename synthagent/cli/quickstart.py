@@ -30,7 +30,7 @@ def run_quickstart(out: Path, n: int, seed: int, model: bool, json: bool) -> Non
     tasks = out / "tasks.jsonl"
     say(f"1. {n} tasks from personas, every one verified by execution")
     no_knobs = dict.fromkeys(("goals", "depth", "facts", "distractors", "traps"))
-    run_synth(tasks, n, "procedural", seed, None, "mixed", None, [], no_knobs, True, False)
+    run_synth(tasks, n, seed, None, "mixed", None, [], no_knobs, True, False)
     say("2. played by the reference, by one who refuses everything, by one who does nothing")
     run = out / "run"
     settings = Settings(in_flight=2, temperature=0.3, max_tokens=100)

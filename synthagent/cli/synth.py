@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -16,18 +16,16 @@ from synthagent.storage.task_file import read_tasks, write_tasks
 from synthagent.synthesis import personas as persona_files
 from synthagent.synthesis.pipeline import Kept, verified
 from synthagent.synthesis.procedural import domain as domain_files
-from synthagent.synthesis.procedural.teacher import Difficulty, Knobs, Range, families
+from synthagent.synthesis.procedural.teacher import Difficulty, Knobs, Made, Range, families
 from synthagent.synthesis.screening import Objection, objections
 from synthagent.synthesis.splits import PARTS, By, split
 
 
 def run_synth(
-    out: Path, n: int, teacher: str, seed: int, personas: Path | None, difficulty: str, domains: str | None,
+    out: Path, n: int, seed: int, personas: Path | None, difficulty: str, domains: str | None,
     domain_file: Sequence[Path], knobs: Mapping[str, str | None], verify: bool, json: bool,
 ) -> None:  # fmt: skip
     """Writes n tasks to `out`, and what was rejected, with reasons, to `out`.d/rejected.jsonl."""
-    if teacher != "procedural":
-        raise InputError(f"--teacher: '{teacher}' is not known", way_out="known: procedural")
     if difficulty not in get_args(Difficulty):
         raise InputError(f"--difficulty: '{difficulty}' is not one of {', '.join(get_args(Difficulty))}")
     chosen = _domains(domains, domain_file)
@@ -36,6 +34,7 @@ def run_synth(
     made = families(chosen, people, seed, difficulty, ranges)  # type: ignore[arg-type]
     begun = time.monotonic()
     rejected = 0
+    by_reason: Counter[str] = Counter()
     folder = out.with_name(out.name + ".d")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rejected.jsonl").unlink(missing_ok=True)
@@ -44,11 +43,12 @@ def run_synth(
     def tasks() -> Iterator[Task]:
         nonlocal rejected
         with asyncio.Runner() as runner, progress("synthesizing", n) as tick:
-            screen = (
-                (lambda made: [str(o) for o in runner.run(objections(made.tasks, made.compiled))])
-                if verify
-                else (lambda _: [])
-            )
+
+            def screen(made: Made) -> list[str]:
+                found = runner.run(objections(made.tasks, made.compiled)) if verify else []
+                by_reason.update(f"screening: {o.screen}" for o in found[:1])
+                return [str(objection) for objection in found]
+
             for result in verified(made, screen, n):
                 if isinstance(result, Kept):
                     tick(f"({rejected} families rejected)")
@@ -61,7 +61,16 @@ def run_synth(
         count = write_tasks(out, tasks())
     finally:
         journal.close()
-    figures = {"tasks": count, "rejected": rejected, "seconds": round(time.monotonic() - begun, 3)}
+    figures = {
+        "tasks": count,
+        "rejected": rejected,
+        "seconds": round(time.monotonic() - begun, 3),
+        "kept": count,
+        "rejected_by_reason": dict(by_reason + Counter({"composition": rejected - by_reason.total()})),
+        "tokens": 0,
+        "tokens_per_kept_task": 0,
+        "compiled_share": 1.0,  # a family with a program that does not compile is not made
+    }
     if json:
         print_json(figures)
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from synthagent.config import Price
 from synthagent.errors import ModelFailed, SynthAgentError
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
+from synthagent.schema.messages import Usage
 
 
 class BudgetSpent(SynthAgentError):
@@ -31,16 +32,19 @@ class Entry:
     cached: int = 0
     """Answered out of the cache."""
     failed: int = 0
-    prompt: int = 0
-    """Tokens read by the endpoint."""
-    completion: int = 0
-    """Tokens written by it."""
-    saved: int = 0
-    """Tokens of cached answers."""
+    paid: Usage = field(default_factory=Usage)
+    """Tokens of the endpoint's answers."""
+    saved: Usage = field(default_factory=Usage)
+    """Tokens of the cache's."""
     seconds: float = 0.0
     """Sum over calls, waits for a limiter and for retries included."""
     usd: float | None = 0.0
-    """None if a price is not known."""
+    """For what was paid; None if the price is not known."""
+
+    def add(self, usage: Usage, price: Price | None) -> None:
+        """Enters tokens that were paid for."""
+        self.paid += usage
+        self.usd = None if price is None or self.usd is None else self.usd + price.of(usage)
 
 
 @dataclass
@@ -57,12 +61,12 @@ class Ledger:
     @property
     def tokens(self) -> int:
         """Tokens that were paid for."""
-        return sum(entry.prompt + entry.completion for entry in self.entries.values())
+        return sum(entry.paid.prompt + entry.paid.completion for entry in self.entries.values())
 
     @property
-    def all_tokens(self) -> int:
+    def usage(self) -> Usage:
         """Tokens of every answer, cached ones too."""
-        return self.tokens + sum(entry.saved for entry in self.entries.values())
+        return sum((entry.paid + entry.saved for entry in self.entries.values()), Usage())
 
     @property
     def usd(self) -> float | None:
@@ -74,12 +78,19 @@ class Ledger:
         """One row a role and stage, for tables and JSON."""
         return [
             {
-                "role": role, "stage": stage, "calls": entry.calls, "cached": entry.cached, "failed": entry.failed,
-                "prompt": entry.prompt, "completion": entry.completion, "saved": entry.saved,
-                "seconds": round(entry.seconds, 3), "usd": None if entry.usd is None else round(entry.usd, 6),
+                "role": role,
+                "stage": stage,
+                "calls": entry.calls,
+                "cached": entry.cached,
+                "failed": entry.failed,
+                "prompt": entry.paid.prompt,
+                "completion": entry.paid.completion,
+                "saved": entry.saved.prompt + entry.saved.completion,
+                "seconds": round(entry.seconds, 3),
+                "usd": None if entry.usd is None else round(entry.usd, 6),
             }
             for (role, stage), entry in self.entries.items()
-        ]  # fmt: skip
+        ]
 
     def check(self, budget: Budget) -> None:
         """Raises `BudgetSpent` when the budget is reached."""
@@ -91,30 +102,22 @@ class Ledger:
 
 
 def metered(
-    model: ChatModel, ledger: Ledger, role: str, *, price: Price | None = None, budget: Budget | None = None,
+    model: ChatModel, ledger: Ledger, role: str, *, price: Price | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> "Metered":  # fmt: skip
-    """The same model, its calls entered in a ledger; none is begun once the budget is reached.
-
-    Belongs outside a cache, so that what was not paid again is known as such; a budget belongs inside one.
-    """
-    return Metered(model, ledger, role, price, budget or Budget(), clock)
+    """The same model, its calls entered in a ledger. Belongs outside a cache, so that what came from it is known."""
+    return Metered(model, ledger, role, price, clock)
 
 
 class Metered:
     """See `metered`."""
 
-    def __init__(
-        self, model: ChatModel, ledger: Ledger, role: str, price: Price | None, budget: Budget,
-        clock: Callable[[], float],
-    ):  # fmt: skip
+    def __init__(self, model: ChatModel, ledger: Ledger, role: str, price: Price | None, clock: Callable[[], float]):
         self.name = model.name
-        self._model, self._ledger, self._role = model, ledger, role
-        self._price, self._budget, self._clock = price, budget, clock
+        self._model, self._ledger, self._role, self._price, self._clock = model, ledger, role, price, clock
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """The model's answer. Raises `BudgetSpent` instead of asking, once there is nothing left to spend."""
-        self._ledger.check(self._budget)
+        """The model's answer, entered; a failure is counted and raised."""
         entry, begun = self._ledger.entry(self._role, request.stage), self._clock()
         try:
             reply = await self._model.complete(request)
@@ -125,14 +128,36 @@ class Metered:
             entry.seconds += self._clock() - begun
         if reply.cached:
             entry.cached += 1
-            entry.saved += reply.usage.prompt + reply.usage.completion
-            return reply
-        entry.calls += 1
-        entry.prompt += reply.usage.prompt
-        entry.completion += reply.usage.completion
-        if entry.usd is not None:
-            entry.usd = None if self._price is None else entry.usd + self._price.of(reply.usage)
+            entry.saved += reply.usage
+        else:
+            entry.calls += 1
+            entry.add(reply.usage, self._price)
         return reply
+
+    async def aclose(self) -> None:
+        """Closes the model."""
+        await self._model.aclose()
+
+
+def limited(model: ChatModel, ledger: Ledger, budget: Budget) -> "Limited":
+    """The same model until a ledger reaches the budget: then no further call is begun; those under way end.
+
+    Belongs inside a cache, whose answers cost nothing.
+    """
+    return Limited(model, ledger, budget)
+
+
+class Limited:
+    """See `limited`."""
+
+    def __init__(self, model: ChatModel, ledger: Ledger, budget: Budget):
+        self.name = model.name
+        self._model, self._ledger, self._budget = model, ledger, budget
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The model's answer. Raises `BudgetSpent` instead of asking, once there is nothing left to spend."""
+        self._ledger.check(self._budget)
+        return await self._model.complete(request)
 
     async def aclose(self) -> None:
         """Closes the model."""

@@ -64,3 +64,9 @@ def _parts(name: str) -> list[str]:
         used = meta.find_referenced_templates(_environment().parse(_source(part)))
         found += sorted(other for other in used if other and other not in found)
     return found
+
+
+@cache
+def size(name: str) -> int:
+    """Tokens of a prompt's own words, at four bytes each."""
+    return len(_source(name).encode()) // 4

@@ -12,6 +12,7 @@ from synthagent import prompts
 from synthagent.errors import EpisodeFailure, ModelFailed
 from synthagent.llm.model import ContextOverflow
 from synthagent.llm.structured import NotUnderstood, Structured
+from synthagent.schema.messages import Usage
 from synthagent.schema.record import Json, Record, content_id, dump
 from synthagent.schema.tasks import Brief, Provenance, Task, identified
 from synthagent.simulation.episode import prepare
@@ -53,7 +54,7 @@ class Outcome(Record):
     """Rejected because it was not understood: the teacher's last words."""
     passing: bool = False
     """Rejected for something that may pass (an endpoint that was down): a resumed run tries again."""
-    tokens: int = 0
+    usage: Usage = Usage()
     """Tokens of every call for this persona, cached ones too."""
     tools: int = 0
     """Tools for which a program was wanted."""
@@ -86,7 +87,7 @@ class Desk:
     """tools, compiled, repairs: what has been done so far, also when it is given up."""
 
 
-async def outcome_of(desk: Desk, index: int, persona: str, spent: Callable[[], int]) -> Outcome:
+async def outcome_of(desk: Desk, index: int, persona: str, spent: Callable[[], Usage]) -> Outcome:
     """A persona's outcome. Raises only what stops the whole run (`BudgetSpent`, our own mistakes).
 
     `spent`: tokens used for this persona so far.
@@ -96,9 +97,9 @@ async def outcome_of(desk: Desk, index: int, persona: str, spent: Callable[[], i
     except (NotUnderstood, EpisodeFailure, Refused, toolset.NotSolvable, solving.Unsolved, rubric.NoRubric) as error:
         given_up: dict[str, Any] = _why(error)
     else:
-        provenance = task.provenance.model_copy(update={"tokens": spent()})
+        provenance = task.provenance.model_copy(update={"tokens": spent().prompt + spent().completion})
         given_up = {"task": task.model_copy(update={"provenance": provenance})}
-    return Outcome(index=index, persona=persona, tokens=spent(), **given_up, **desk.progress)
+    return Outcome(index=index, persona=persona, usage=spent(), **given_up, **desk.progress)
 
 
 def _why(error: Exception) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Many personas, bounded in flight and in memory, resumable: what is done is not paid for again."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from synthagent.llm.ledger import BudgetSpent, Ledger
+from synthagent.synthesis.overlap import NearDuplicates, features
+from synthagent.synthesis.teaching import Desk, Outcome, outcome_of
+from synthagent.workers import Streak, work_off
+
+Sink = Callable[[Outcome], None]
+"""Takes each outcome as soon as it is there. What it raises stops the course."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is to be taught."""
+
+    desk: Callable[[Ledger], Desk]
+    """A desk whose teacher enters its calls in this ledger, one for each persona."""
+    in_flight: int = 8
+    """Personas under way at once."""
+    enough: Callable[[], bool] = lambda: False
+    """Asked before each persona: whether to stop."""
+
+
+async def teach(personas: Iterable[tuple[int, str]], course: Course, sink: Sink) -> BudgetSpent | None:
+    """Takes every persona through the stages and hands each outcome to `sink`.
+
+    Gives the reason when the budget stopped it: who was under way then has no outcome, and goes on from the cache when
+    the course is resumed. Raises `EndpointDown` when too many in a row fail for lack of an endpoint.
+    """
+    streak = Streak("personas")
+    spent: list[BudgetSpent] = []
+
+    async def do(job: tuple[int, str]) -> None:
+        ledger = Ledger()
+        try:
+            outcome = await outcome_of(course.desk(ledger), *job, spent=lambda: ledger.usage)
+        except BudgetSpent as error:
+            spent.append(error)
+            return
+        sink(outcome)
+        streak.see("; ".join(outcome.details)[:300] if outcome.passing else None)
+
+    def jobs() -> Iterator[tuple[int, str]]:
+        for job in personas:
+            if spent or course.enough():
+                return
+            yield job
+
+    await work_off(jobs(), do, course.in_flight)
+    return spent[0] if spent else None
+
+
+def without_duplicates(outcomes: Iterable[Outcome], threshold: float) -> Iterator[Outcome]:
+    """Outcomes in order, those whose task comes too near an earlier one turned into rejections."""
+    seen = NearDuplicates(threshold)
+    for outcome in outcomes:
+        if outcome.task is None:
+            yield outcome
+            continue
+        found = features(outcome.task)
+        near = seen.nearest(found)
+        if near is None:
+            seen.add(outcome.task.id, found)
+            yield outcome
+        else:
+            text = f"as task {near[0]}: {near[1]:.2f} of instruction and tools are the same"
+            rejected = {"task": None, "stage": "screening", "reason": "near duplicate", "details": (text,)}
+            yield outcome.model_copy(update=rejected)
+
+
+def figures(outcomes: Iterable[Outcome]) -> Mapping[str, object]:
+    """kept, rejected, rejected_by_reason, tokens, tokens_per_kept_task, compiled_share, repairs."""
+    kept = rejected = tokens = tools = compiled = repairs = 0
+    reasons: dict[str, int] = {}
+    for outcome in outcomes:
+        tokens += outcome.usage.prompt + outcome.usage.completion
+        tools += outcome.tools
+        compiled += outcome.compiled
+        repairs += outcome.repairs
+        if outcome.task is not None:
+            kept += 1
+            continue
+        rejected += 1
+        name = f"{outcome.stage}: {outcome.reason}"
+        reasons[name] = reasons.get(name, 0) + 1
+    return {
+        "kept": kept,
+        "rejected": rejected,
+        "rejected_by_reason": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        "tokens": tokens,
+        "tokens_per_kept_task": round(tokens / kept) if kept else None,
+        "compiled_share": round(compiled / tools, 4) if tools else None,
+        "repairs": repairs,
+    }
