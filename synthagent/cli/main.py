@@ -109,6 +109,47 @@ def _refuse_others(context: typer.Context, teacher: str) -> None:
 
 
 @app.command()
+def evolve(
+    tasks: TaskFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the branches go (JSONL).", show_default=False)],
+    teacher: Annotated[str, typer.Option(help="A model such as openai:MODEL@URL.", show_default=False)],
+    failures: Annotated[Path | None, typer.Option(help="A run: only tasks that went badly in it.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Whose episodes of that run.")] = None,
+    band: Annotated[str, typer.Option(help="Mean rewards that count as worth growing.")] = "0.2-0.85",
+    failed: Annotated[bool, typer.Option(help="Also what earned less than the band.")] = True,
+    solve: Annotated[int, typer.Option(help="Tries of the teacher as an agent; 0: none.", min=0)] = 2,
+    n: Annotated[int, typer.Option("-n", help="Stop after so many branches.", min=1)] = 1_000_000,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seeds the teacher.")] = 0,
+    rounds: Annotated[int, typer.Option(help="Times a branch is sent back.", min=0, max=10)] = 2,
+    max_tokens: Annotated[int | None, typer.Option(help="Stop when so many tokens are spent.", min=1)] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Stop when so much is spent.", min=0)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the teacher stopped.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Keep every exchange with the teacher.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")] = None,
+    in_flight: Annotated[int | None, typer.Option(help="Tasks at once.", min=1)] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the teacher.", min=0)] = None,
+    key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
+    request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of an embedded model.", min=1)] = None,
+    json: Json = False,
+) -> None:
+    """Grow tasks by a condition: legal, hidden-illegal and pushed branches of each."""
+    from synthagent.cli.evolve import Growth, run_evolve
+
+    options = {
+        "in_flight": in_flight, "temperature": temperature, "key_env": key_env, "request_timeout": request_timeout,
+        "threads": threads,
+    }  # fmt: skip
+    growth = Growth(
+        tasks=tasks, out=out, teacher=teacher, failures=failures, agent=agent, band=band, failed=failed, solve=solve,
+        n=n, limit=limit, seed=seed, rounds=rounds, max_tokens=max_tokens, max_usd=max_usd, resume=resume,
+        record=record, config=config, options=options,
+    )  # fmt: skip
+    run_evolve(growth, json)
+
+
+@app.command()
 def check(
     tasks: TaskFile,
     fix_ids: Annotated[bool, typer.Option(help="Accept edited tasks and write their new ids.")] = False,

@@ -1,7 +1,8 @@
 """JSON Schema that every server takes: the subset that OpenAI's strict mode, vLLM, SGLang, llama.cpp and Ollama share.
 
 Sources: OpenAI's guide to structured outputs (all fields required, no open objects, local references only), the grammar
-converters of xgrammar and llama.cpp (no `not`, no `patternProperties`; bounds and formats ignored or refused).
+converters of xgrammar and llama.cpp (no `not`, no `patternProperties`; formats and bounds, but for those of lists,
+ignored or refused).
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,10 @@ from typing import Any
 
 from synthagent.schema.record import Record
 
-_KEPT = frozenset({"type", "properties", "required", "items", "enum", "anyOf", "additionalProperties", "description"})
+_KEPT = frozenset(
+    {"type", "properties", "required", "items", "enum", "anyOf", "additionalProperties", "description", "minItems",
+     "maxItems"}
+)  # fmt: skip
 _SCALARS = frozenset({"string", "integer", "number", "boolean", "null"})
 DEEPEST = 8
 """Levels of nesting (OpenAI: ten)."""
@@ -22,8 +26,8 @@ MOST_PROPERTIES = 100
 def schema_of(kind: type[Record]) -> Mapping[str, Any]:
     """A record's JSON Schema in the portable subset: inlined, closed, every property required, descriptions kept.
 
-    Bounds and patterns are left out: they are checked when the record is validated here. Raises `ValueError` for a
-    record that refers to itself.
+    Lengths of lists stay; other bounds and patterns are left out, and checked when the record is validated here.
+    Raises `ValueError` for a record that refers to itself.
     """
     whole = kind.model_json_schema(by_alias=True)
     found: Mapping[str, Any] = _plain(whole, whole.get("$defs", {}), ())

@@ -29,6 +29,8 @@ _WITHOUT = frozenset({"json_object", "prompt"})
 """Rungs on which the server is not told the schema: it goes into the conversation."""
 _UNSUPPORTED = frozenset(f"http_{status}" for status in (400, 404, 405, 415, 422, 500, 501))
 """What servers answer to a parameter they do not know. A server that is merely busy answers otherwise."""
+_WARM = 0.8
+"""Least temperature of a repair turn."""
 MOST_ERRORS = 12
 """Errors that a repair turn tells."""
 
@@ -88,7 +90,9 @@ class Ladder:
 
 _PROBE = {
     "type": "object",
-    "properties": {"answer": {"type": "string", "enum": ["zebra-47"]}},
+    "properties": {
+        "answer": {"type": "array", "items": {"type": "string", "enum": ["zebra-47"]}, "minItems": 2, "maxItems": 2}
+    },
     "required": ["answer"],
     "additionalProperties": False,
 }
@@ -115,7 +119,7 @@ async def _tried(model: ChatModel, rung: Rung) -> str | None:
         return "ignored: the reply is no JSON"
     if rung == "json_object":
         return None if isinstance(value, dict) else "ignored: the reply is no object"
-    return None if value == {"answer": "zebra-47"} else "ignored: the reply does not fit the schema"
+    return None if value == {"answer": ["zebra-47"] * 2} else "ignored: the reply does not fit the schema"
 
 
 def _extra(rung: Rung, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +164,7 @@ class Structured:
         told: list[Message] = list(messages)
         errors: list[str] = []
         for turn in (1, 2):
-            rung, reply = await self._reply(told, returns, stage, sample)
+            rung, reply = await self._reply(told, returns, stage, sample, again=turn > 1)
             value, mended, errors = _understood(reply, returns)
             if value is not None:
                 errors = list(check(value)) if check else []
@@ -170,14 +174,14 @@ class Structured:
         raise NotUnderstood(stage, errors, reply.content)
 
     async def _reply(
-        self, messages: Sequence[Message], returns: type[Record], stage: str, sample: int
+        self, messages: Sequence[Message], returns: type[Record], stage: str, sample: int, *, again: bool
     ) -> tuple[Rung, ChatReply]:
         schema = schema_of(returns)
         while True:
             rung = await self.ladder.settled(self.model)
             request = ChatRequest(
                 [_schema_told(schema), *messages] if rung in _WITHOUT else messages,
-                temperature=self._temperature,
+                temperature=_warmer(self._temperature) if again else self._temperature,
                 max_tokens=self._max_tokens,
                 seed=sample,
                 extra=_extra(rung, returns.__name__, schema),
@@ -190,6 +194,11 @@ class Structured:
                 if rung == "prompt" or error.reason not in ("http_400", "http_422"):
                     raise
                 self.ladder.give_up(rung, str(error))
+
+
+def _warmer(temperature: float | None) -> float | None:
+    """A small model that is cold gives the same answer again, whatever it is told about it."""
+    return None if temperature is None else max(temperature, _WARM)
 
 
 def _schema_told(schema: Mapping[str, Any]) -> Message:

@@ -1,30 +1,34 @@
 """Many personas, bounded in flight and in memory, resumable: what is done is not paid for again."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from synthagent.llm.ledger import BudgetSpent, Ledger
 from synthagent.synthesis.overlap import NearDuplicates, features
-from synthagent.synthesis.teaching import Desk, Outcome, outcome_of
+from synthagent.synthesis.teaching import Outcome
 from synthagent.workers import Streak, work_off
 
 Sink = Callable[[Outcome], None]
 """Takes each outcome as soon as it is there. What it raises stops the course."""
 
 
+J = TypeVar("J")
+
+
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What is to be taught."""
+class Course(Generic[J]):
+    """What is to be done with each job: a persona, or a task to be grown."""
 
-    desk: Callable[[Ledger], Desk]
-    """A desk whose teacher enters its calls in this ledger, one for each persona."""
+    take: Callable[[J, Ledger], Awaitable[Outcome]]
+    """Does one job, its calls entered in a ledger of its own."""
     in_flight: int = 8
-    """Personas under way at once."""
+    """Jobs under way at once."""
     enough: Callable[[], bool] = lambda: False
-    """Asked before each persona: whether to stop."""
+    """Asked before each job: whether to stop."""
 
 
-async def teach(personas: Iterable[tuple[int, str]], course: Course, sink: Sink) -> BudgetSpent | None:
+async def teach(personas: Iterable[J], course: Course[J], sink: Sink) -> BudgetSpent | None:
     """Takes every persona through the stages and hands each outcome to `sink`.
 
     Gives the reason when the budget stopped it: who was under way then has no outcome, and goes on from the cache when
@@ -33,17 +37,16 @@ async def teach(personas: Iterable[tuple[int, str]], course: Course, sink: Sink)
     streak = Streak("personas")
     spent: list[BudgetSpent] = []
 
-    async def do(job: tuple[int, str]) -> None:
-        ledger = Ledger()
+    async def do(job: J) -> None:
         try:
-            outcome = await outcome_of(course.desk(ledger), *job, spent=lambda: ledger.usage)
+            outcome = await course.take(job, Ledger())
         except BudgetSpent as error:
             spent.append(error)
             return
         sink(outcome)
         streak.see("; ".join(outcome.details)[:300] if outcome.passing else None)
 
-    def jobs() -> Iterator[tuple[int, str]]:
+    def jobs() -> Iterator[J]:
         for job in personas:
             if spent or course.enough():
                 return
@@ -54,20 +57,20 @@ async def teach(personas: Iterable[tuple[int, str]], course: Course, sink: Sink)
 
 
 def without_duplicates(outcomes: Iterable[Outcome], threshold: float) -> Iterator[Outcome]:
-    """Outcomes in order, those whose task comes too near an earlier one turned into rejections."""
+    """Outcomes in order, those whose (first) task comes too near an earlier one turned into rejections."""
     seen = NearDuplicates(threshold)
     for outcome in outcomes:
-        if outcome.task is None:
+        if not outcome.tasks:
             yield outcome
             continue
-        found = features(outcome.task)
+        found = features(outcome.tasks[0])
         near = seen.nearest(found)
         if near is None:
-            seen.add(outcome.task.id, found)
+            seen.add(outcome.tasks[0].id, found)
             yield outcome
         else:
             text = f"as task {near[0]}: {near[1]:.2f} of instruction and tools are the same"
-            rejected = {"task": None, "stage": "screening", "reason": "near duplicate", "details": (text,)}
+            rejected = {"tasks": (), "stage": "screening", "reason": "near duplicate", "details": (text,)}
             yield outcome.model_copy(update=rejected)
 
 
@@ -80,8 +83,8 @@ def figures(outcomes: Iterable[Outcome]) -> Mapping[str, object]:
         tools += outcome.tools
         compiled += outcome.compiled
         repairs += outcome.repairs
-        if outcome.task is not None:
-            kept += 1
+        kept += len(outcome.tasks)
+        if outcome.tasks:
             continue
         rejected += 1
         name = f"{outcome.stage}: {outcome.reason}"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Function, Tool
@@ -80,10 +80,10 @@ class ToolDraft(Record):
     """One sentence: what it does."""
     effect: Literal["read", "write"]
     """write: it changes something"""
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[Parameter, ...] = Field(default=(), max_length=8)
     returns: Literal["record", "list"]
     """list: any number of records"""
-    outputs: tuple[Output, ...]
+    outputs: tuple[Output, ...] = Field(min_length=1, max_length=6)
     """The fields of a record: one to four"""
 
 
@@ -157,7 +157,3 @@ def tool_faults(tools: Sequence[ToolDraft]) -> Iterator[str]:
             yield f"{tool.name}: '{name}' occurs twice"
         if any(not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) for name in (*fields, *outputs)):
             yield f"{tool.name}: every parameter and output needs a lower_snake_case name"
-        if not 1 <= len(tool.outputs) <= 6:
-            yield f"{tool.name}: give one to four outputs, not {len(tool.outputs)}"
-        if len(tool.parameters) > 8:
-            yield f"{tool.name}: at most eight parameters, not {len(tool.parameters)}"

@@ -7,6 +7,8 @@ the gain of training vanishes (their ablation).
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from synthagent import prompts
 from synthagent.llm.structured import Structured
 from synthagent.schema.record import Record
@@ -38,7 +40,7 @@ class FuzzDraft(Record):
     """One vague sentence."""
     goal: str
     """The whole request in the person's words."""
-    facts: tuple[FactDraft, ...]
+    facts: tuple[FactDraft, ...] = Field(min_length=1, max_length=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,6 @@ def fuzzed(draft: FuzzDraft, disposition: Disposition) -> Fuzzed:
 
 def faults(draft: FuzzDraft, scenario: Scenario, tools: Sequence[str], rules: Sequence[str]) -> Iterator[str]:
     """What is wrong with a split, in words for its author."""
-    if not 1 <= len(draft.facts) <= 8:
-        yield f"facts: one to eight, not {len(draft.facts)}"
     ids = [fact.id for fact in draft.facts]
     for name in sorted({name for name in ids if ids.count(name) > 1}):
         yield f"facts: two have the id '{name}'"

@@ -3,7 +3,10 @@
 Source: Lyu et al., section 3.1: a high-level workflow of five to seven macro sub-goals, and testable restrictions.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+
+from pydantic import Field
 
 from synthagent import prompts
 from synthagent.llm.structured import Structured
@@ -32,9 +35,9 @@ class Scenario(Record):
     """One or two words, lower_snake_case: plant_nursery, choir_archive, ..."""
     request: str
     """What the person wants, in the first person, with every detail: names, numbers, dates."""
-    workflow: tuple[str, ...]
+    workflow: tuple[str, ...] = Field(min_length=WORKFLOW[0], max_length=WORKFLOW[1])
     """The five to seven macro sub-goals of getting it done, in order."""
-    restrictions: tuple[Restriction, ...]
+    restrictions: tuple[Restriction, ...] = Field(min_length=RESTRICTIONS[0], max_length=RESTRICTIONS[1])
 
 
 async def imagine(teacher: Structured, persona: str, sample: int = 0) -> Scenario:
@@ -47,16 +50,18 @@ async def imagine(teacher: Structured, persona: str, sample: int = 0) -> Scenari
 
 def faults(scenario: Scenario) -> Iterator[str]:
     """What is wrong with a scenario, in words for its author."""
-    if not WORKFLOW[0] <= len(scenario.workflow) <= WORKFLOW[1]:
-        yield f"workflow: {WORKFLOW[0]} to {WORKFLOW[1]} sub-goals, not {len(scenario.workflow)}"
-    if not RESTRICTIONS[0] <= len(scenario.restrictions) <= RESTRICTIONS[1]:
-        yield f"restrictions: {RESTRICTIONS[0]} to {RESTRICTIONS[1]}, not {len(scenario.restrictions)}"
     if not scenario.domain:
         yield "domain: one or two words"
     if RESERVED & set(_words(scenario.domain)):
         yield f"domain: not {scenario.domain}; choose something other than airlines, retail or telecom support"
-    if len(scenario.request.split()) < 8:
+    if len(scenario.request.split()) < 12:
         yield "request: two to four sentences with every name, number and date that is needed"
+    if not re.search(r"\d", scenario.request):
+        yield "request: it says no number and no date; say exactly what is wanted, as in 2031-05-23"
+    if len(re.findall(r"(?<![.!?] )(?<!^)\b[A-Z][a-z]+ [A-Z][a-z]+", scenario.request)) < 1:
+        yield "request: it says no full name; the person says who they are"
+    if any("scooter" in restriction.must_not for restriction in scenario.restrictions):
+        yield "restrictions: those of the example are for a scooter rental; write your own"
     for number, text in enumerate((*scenario.workflow, *(r.must_not for r in scenario.restrictions)), start=1):
         if len(text.split()) < 2:
             yield f"'{text}' (entry {number}) says too little: write a short sentence"

@@ -50,15 +50,18 @@ async def objections(family: Sequence[Task], compiled: Mapping[str, Blueprint] |
     """
     found = [*_twins(family)]
     used = _used_facts(family)
+    shown = {_bytes(c.check) for task in family for c in task.rubric.forbidden if c.trap and c.check is not None}
     for task in family:
         found += [
             Objection(task.id, task.family, screen, text)
-            async for screen, text in _screened(task, used, compiled or {})
+            async for screen, text in _screened(task, used, shown, compiled or {})
         ]
     return found
 
 
-async def _screened(task: Task, used: set[str], compiled: Mapping[str, Blueprint]) -> AsyncIterator[tuple[str, str]]:
+async def _screened(
+    task: Task, used: set[str], shown: set[bytes], compiled: Mapping[str, Blueprint]
+) -> AsyncIterator[tuple[str, str]]:
     for text in _static(task):
         yield "rubric", text
     for text in _leaks(task):
@@ -78,7 +81,7 @@ async def _screened(task: Task, used: set[str], compiled: Mapping[str, Blueprint
         yield "reference", text
     async for text in _nothing(stage):
         yield "nothing", text
-    async for text in _traps(stage):
+    async for text in _traps(stage, shown):
         yield "trap", text
     if broken:
         return  # what follows is measured against a reference that works
@@ -174,6 +177,7 @@ def _literals(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _twins(family: Sequence[Task]) -> Iterator[Objection]:
+    """A twin has a sibling that is none, with which it shares its brief and its world (or what the user knows)."""
     roots = [task for task in family if task.provenance.twin is None]
     for task in family:
         kind = task.provenance.twin
@@ -182,13 +186,14 @@ def _twins(family: Sequence[Task]) -> Iterator[Objection]:
         if not roots:
             yield Objection(task.id, task.family, "twin", "its root is not in the file: keep families together")
             continue
-        root = roots[0]
-        other = "world" if kind == "fact" else "hidden"
-        for part in ("brief", other):
-            if _bytes(getattr(root, part)) != _bytes(getattr(task, part)):
-                yield Objection(task.id, task.family, "twin", f"a {kind} twin must have the same {part} as {root.id}")
-        if root.id == task.id or _bytes(root.rubric) == _bytes(task.rubric):
-            yield Objection(task.id, task.family, "twin", f"does not differ from {root.id}")
+        parts = ("brief", "world" if kind == "fact" else "hidden")
+        differing = [[p for p in parts if _bytes(getattr(root, p)) != _bytes(getattr(task, p))] for root in roots]
+        nearest = min(differing, key=len)
+        for part in nearest:
+            yield Objection(task.id, task.family, "twin", f"a {kind} twin must have the same {part} as {roots[0].id}")
+        like = [root for root, parts_ in zip(roots, differing, strict=True) if not parts_]
+        if like and not any(root.id != task.id and _bytes(root.rubric) != _bytes(task.rubric) for root in like):
+            yield Objection(task.id, task.family, "twin", f"does not differ from {like[0].id}")
 
 
 def _bytes(record: Any) -> bytes:
@@ -250,10 +255,12 @@ async def _nothing(stage: Stage) -> AsyncIterator[str]:
         yield f"scores {result.reward}"
 
 
-async def _traps(stage: Stage) -> AsyncIterator[str]:
+async def _traps(stage: Stage, shown: set[bytes]) -> AsyncIterator[str]:
+    """`shown`: checks whose trap stands in this task or, where its own state has none, in another of the family."""
     for criterion in stage.task.rubric.forbidden:
         if not criterion.trap:
-            yield f"{criterion.id} has no trap"
+            if criterion.check is None or _bytes(criterion.check) not in shown:
+                yield f"{criterion.id} has no trap"
             continue
         # Under `tools` no user stands between the calls; the last word ends the episode.
         played, result = await _played(stage, Reference(criterion.trap, stage.task.hidden.facts), "tools")

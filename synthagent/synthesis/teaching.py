@@ -39,11 +39,12 @@ class Plan(Record):
 
 
 class Outcome(Record):
-    """How one persona ended."""
+    """How one persona (or one task that was to be grown) ended."""
 
     index: int
     persona: str
-    task: Task | None = None
+    tasks: tuple[Task, ...] = ()
+    """Kept: one for a persona, a family of branches for a task."""
     stage: str = ""
     """Rejected: at which stage."""
     reason: str = ""
@@ -92,14 +93,25 @@ async def outcome_of(desk: Desk, index: int, persona: str, spent: Callable[[], U
 
     `spent`: tokens used for this persona so far.
     """
+    return await settled(desk, index, persona, _made(desk, index, persona), spent)
+
+
+async def settled(
+    desk: Desk, index: int, persona: str, making: Awaitable[Sequence[Task]], spent: Callable[[], Usage]
+) -> Outcome:
+    """What came of making tasks: the tasks with what they cost, or the stage and the reason."""
     try:
-        task = await _made(desk, index, persona)
+        made = await making
     except (NotUnderstood, EpisodeFailure, Refused, toolset.NotSolvable, solving.Unsolved, rubric.NoRubric) as error:
-        given_up: dict[str, Any] = _why(error)
+        found: dict[str, Any] = _why(error)
     else:
-        provenance = task.provenance.model_copy(update={"tokens": spent().prompt + spent().completion})
-        given_up = {"task": task.model_copy(update={"provenance": provenance})}
-    return Outcome(index=index, persona=persona, usage=spent(), **given_up, **desk.progress)
+        each = (spent().prompt + spent().completion) // len(made)
+        found = {"tasks": tuple(_changed(task, tokens=each) for task in made)}
+    return Outcome(index=index, persona=persona, usage=spent(), **found, **desk.progress)
+
+
+def _changed(task: Task, **provenance: Any) -> Task:
+    return task.model_copy(update={"provenance": task.provenance.model_copy(update=provenance)})
 
 
 def _why(error: Exception) -> dict[str, Any]:
@@ -131,7 +143,7 @@ class Refused(Exception):
         self.stage, self.reason, self.details = stage, reason, tuple(details)
 
 
-async def _made(desk: Desk, index: int, persona: str) -> Task:
+async def _made(desk: Desk, index: int, persona: str) -> tuple[Task]:
     """A task that has passed every screen. Raises what `outcome_of` sorts."""
     found = personal_data(persona)
     if found:
@@ -153,7 +165,7 @@ async def _made(desk: Desk, index: int, persona: str) -> Task:
     )
     _count(desk, repairs=drafted.rounds)
     desk.keep(index, "rubric", {"rubric": dump(drafted.rubric), "dropped": dict(drafted.dropped)})
-    return await _screened(desk, _task(desk, index, persona, idea, built, fuzzed, solution, drafted))
+    return (await _screened(desk, _task(desk, index, persona, idea, built, fuzzed, solution, drafted)),)
 
 
 async def _toolset(desk: Desk, index: int, idea: scenario.Scenario) -> toolset.Toolset:
@@ -233,14 +245,9 @@ async def _screened(desk: Desk, task: Task) -> Task:
     """The task with its screening results. Raises `Refused` with the first screen it fails."""
     if "screening" in desk.plan.skip:
         return task
-    found = await objections([task])
-    if found:
-        raise Refused("screening", found[0].screen, [objection.text for objection in found])
+    await verify([task])
     waiting = pending(task)
     if not waiting:
-        easy = await too_easy(prepare(task))
-        if easy:
-            raise Refused("screening", "red team", easy)
         off = await desk.band(task) if desk.band else ()
         if off:
             raise Refused("screening", "pass rate", off)
@@ -248,4 +255,15 @@ async def _screened(desk: Desk, task: Task) -> Task:
     screening = {"schema": "passed", "leak": "passed", **dict.fromkeys(("solvable", "necessity", "red_team"), played)}
     if desk.band:
         screening["pass_rate"] = played
-    return task.model_copy(update={"provenance": task.provenance.model_copy(update={"screening": screening})})
+    return _changed(task, screening=screening)
+
+
+async def verify(family: Sequence[Task]) -> None:
+    """Raises `Refused` unless every task of a family is verified by execution and holds the red team down."""
+    found = await objections(family)
+    if found:
+        raise Refused("screening", found[0].screen, [objection.text for objection in found])
+    for task in family:
+        easy = [] if pending(task) else await too_easy(prepare(task))
+        if easy:
+            raise Refused("screening", "red team", easy)

@@ -7,6 +7,8 @@ can still be done.
 
 from collections.abc import Iterator
 
+from pydantic import Field
+
 from synthagent import prompts
 from synthagent.llm.structured import Structured
 from synthagent.schema.record import Record
@@ -21,8 +23,8 @@ DISTRACTORS = (1, 2)
 class Toolset(Record):
     """The tools of a task and the rules about them."""
 
-    tools: tuple[ToolDraft, ...]
-    rules: tuple[Rule, ...]
+    tools: tuple[ToolDraft, ...] = Field(min_length=TOOLS[0], max_length=TOOLS[1])
+    rules: tuple[Rule, ...] = Field(min_length=1, max_length=3)
     """The scenario's restrictions, each about the tool that could break it."""
 
 
@@ -40,7 +42,7 @@ class Review(Record):
     """Tools a language model does not need: to summarise, translate, classify, write."""
     rewrite: tuple[ToolDraft, ...] = ()
     """Tools whose outputs are no text (pictures, sound, files): the same tools, giving a status and an id instead."""
-    distractors: tuple[ToolDraft, ...]
+    distractors: tuple[ToolDraft, ...] = Field(min_length=DISTRACTORS[0], max_length=DISTRACTORS[1])
     """One or two plausible tools of the same desk that this request does not need."""
     solvable: bool = True
     """Whether the request can be done with the tools that are left."""
@@ -56,7 +58,7 @@ async def equip(teacher: Structured, scenario: Scenario, sample: int = 0) -> Too
     """Drafts the tools for a scenario. Raises `NotUnderstood`."""
     prompt = prompts.render("synthesis/toolset", scenario=scenario, fewest=TOOLS[0], most=TOOLS[1])
     messages = [{"role": "user", "content": prompt}]
-    asked = await teacher.ask(messages, Toolset, stage="toolset", sample=sample, check=lambda t: [*faults(t, TOOLS)])
+    asked = await teacher.ask(messages, Toolset, stage="toolset", sample=sample, check=lambda t: [*faults(t)])
     return asked.value
 
 
@@ -71,8 +73,6 @@ async def review(teacher: Structured, scenario: Scenario, draft: Toolset, sample
         wrong += [f"rewrite: '{tool.name}' is no tool of the list" for tool in found.rewrite if tool.name not in names]
         wrong += [f"'{tool.name}' is there already" for tool in found.distractors if tool.name in names]
         wrong += tool_faults((*found.rewrite, *found.distractors))
-        if not DISTRACTORS[0] <= len(found.distractors) <= DISTRACTORS[1]:
-            wrong.append(f"distractors: {DISTRACTORS[0]} or {DISTRACTORS[1]}, not {len(found.distractors)}")
         return wrong
 
     return (await teacher.ask(messages, Review, stage="review", sample=sample, check=check)).value
@@ -90,19 +90,15 @@ def reviewed(draft: Toolset, review: Review) -> Toolset:
         raise NotSolvable("no tool is left to look anything up")
     if not rules:
         raise NotSolvable("no restriction is left: the tools they were about have been dropped")
-    return Toolset(tools=(*tools, *review.distractors), rules=rules)
+    return draft.model_copy(update={"tools": (*tools, *review.distractors), "rules": rules})
 
 
-def faults(toolset: Toolset, sizes: tuple[int, int]) -> Iterator[str]:
+def faults(toolset: Toolset) -> Iterator[str]:
     """What is wrong with a set of tools, in words for its author."""
     yield from tool_faults(toolset.tools)
-    if not sizes[0] <= len(toolset.tools) <= sizes[1]:
-        yield f"{sizes[0]} to {sizes[1]} tools, not {len(toolset.tools)}"
     if not any(tool.effect == "read" for tool in toolset.tools):
         yield "no tool reads: give one that looks something up"
     names = {tool.name for tool in toolset.tools}
-    if not toolset.rules:
-        yield "rules: at least one"
     for rule in toolset.rules:
         if rule.tool not in names:
             yield f"rules: '{rule.tool}' is not one of the tools ({', '.join(sorted(names))})"

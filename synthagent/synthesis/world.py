@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from synthagent import prompts
 from synthagent.errors import EpisodeFailure, TaskFault
@@ -49,8 +49,8 @@ class TableDraft(Record):
     """One table with its rows."""
 
     name: Name
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Scalar, ...], ...]
+    columns: tuple[Column, ...] = Field(min_length=1, max_length=12)
+    rows: tuple[tuple[Scalar, ...], ...] = Field(min_length=1, max_length=40)
     """Each a list with one value a column, in the columns' order."""
 
 
@@ -59,7 +59,7 @@ class TablesDraft(Record):
 
     now: str
     """The moment at which it all happens: YYYY-MM-DDTHH:MM:SS"""
-    tables: tuple[TableDraft, ...]
+    tables: tuple[TableDraft, ...] = Field(min_length=1, max_length=6)
 
 
 class StepDraft(Record):
@@ -82,7 +82,7 @@ class ProgramDraft(Record):
     """What one tool does, as SQL."""
 
     tool: Name
-    steps: tuple[StepDraft, ...]
+    steps: tuple[StepDraft, ...] = Field(min_length=1, max_length=8)
     example: tuple[Argument, ...] = ()
     """Arguments with which it succeeds on the rows as they are."""
 
@@ -166,9 +166,6 @@ async def _repaired(
 
 def table_faults(draft: TablesDraft) -> Iterator[str]:
     """What keeps the tables from being a world, in words for their author."""
-    if not draft.tables:
-        yield "tables: at least one"
-        return
     for table in draft.tables:
         if not any(column.key for column in table.columns):
             yield f"{table.name}: no column is marked as key"
