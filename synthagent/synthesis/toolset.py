@@ -68,12 +68,7 @@ async def review(teacher: Structured, scenario: Scenario, draft: Toolset, sample
     messages = [{"role": "user", "content": prompt}]
 
     def check(found: Review) -> list[str]:
-        names = {tool.name for tool in draft.tools}
-        wrong = [f"'{d.tool}' is no tool of the list" for d in found.drop if d.tool not in names]
-        wrong += [f"rewrite: '{tool.name}' is no tool of the list" for tool in found.rewrite if tool.name not in names]
-        wrong += [f"'{tool.name}' is there already" for tool in found.distractors if tool.name in names]
-        wrong += tool_faults((*found.rewrite, *found.distractors))
-        return wrong
+        return [*tool_faults(reviewed_tools(draft, found))]
 
     return (await teacher.ask(messages, Review, stage="review", sample=sample, check=check)).value
 
@@ -83,14 +78,22 @@ def reviewed(draft: Toolset, review: Review) -> Toolset:
     if not review.solvable:
         raise NotSolvable(review.missing.strip() or "the request cannot be done with these tools")
     gone = {dropped.tool for dropped in review.drop}
-    rewritten = {tool.name: tool for tool in review.rewrite}
-    tools = [rewritten.get(tool.name, tool) for tool in draft.tools if tool.name not in gone]
+    tools = reviewed_tools(draft, review)
     rules = tuple(rule for rule in draft.rules if rule.tool not in gone)
-    if not any(tool.effect == "read" for tool in tools):
+    if not any(tool.effect == "read" for tool in tools if tool not in review.distractors):
         raise NotSolvable("no tool is left to look anything up")
     if not rules:
         raise NotSolvable("no restriction is left: the tools they were about have been dropped")
-    return draft.model_copy(update={"tools": (*tools, *review.distractors), "rules": rules})
+    return draft.model_copy(update={"tools": tools, "rules": rules})
+
+
+def reviewed_tools(draft: Toolset, review: Review) -> tuple[ToolDraft, ...]:
+    """The tools that stay, as rewritten, and the distractors; what is said of tools that do not exist is nothing."""
+    gone = {dropped.tool for dropped in review.drop}
+    rewritten = {tool.name: tool for tool in review.rewrite}
+    names = {tool.name for tool in draft.tools}
+    kept = [rewritten.get(tool.name, tool) for tool in draft.tools if tool.name not in gone]
+    return (*kept, *(tool for tool in review.distractors if tool.name not in names))
 
 
 def faults(toolset: Toolset) -> Iterator[str]:
