@@ -302,7 +302,7 @@ _SIGNS = (
     ("TablesDraft", "Write the records as one to four tables"),
     ("ProgramDraft", "Write this one program again"),
     ("ProgramsDraft", "Write the program of every tool"),
-    ("FuzzDraft", "People do not say all this at once"),
+    ("FuzzDraft", "People do not say at once all that they want"),
     ("GroundingDraft", "Somebody else will play these tools"),
     ("Plan", "Write the plan of a good agent"),
     ("BranchDraft", "Put a fork into this way"),

@@ -136,7 +136,8 @@ def _program(guard: Guard, tool: Tool, world: World) -> Program:
         unknown = asked - known
         if unknown:
             raise TaskFault(
-                f"{where}.{number}: binds {sorted(unknown)}, which the tool does not take", reason="program"
+                f"{where}.{number}: binds {sorted(unknown)}, which the tool does not take (it takes {_listed(known)})",
+                reason="program",
             )
         verb = sql.split(None, 1)[0].upper()
         if isinstance(step, Run):
@@ -147,6 +148,10 @@ def _program(guard: Guard, tool: Tool, world: World) -> Program:
         elif verb not in ("SELECT", "WITH", "VALUES"):
             raise TaskFault(f"{where}.{number}: `require` and `return` are one SELECT", reason="program")
     return program
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
 
 
 def compiled(guard: Guard, mode: Mode, sql: str, where: str) -> tuple[set[str], bool]:

@@ -56,8 +56,8 @@ def faults(scenario: Scenario) -> Iterator[str]:
         yield f"domain: not {scenario.domain}; choose something other than airlines, retail or telecom support"
     if len(scenario.request.split()) < 12:
         yield "request: two to four sentences with every name, number and date that is needed"
-    if not re.search(r"\d", scenario.request):
-        yield "request: it says no number and no date; say exactly what is wanted, as in 2031-05-23"
+    if not re.search(r"\d|['\"“‘]\w", scenario.request):
+        yield "request: it says no number, no date and no title; say exactly what is wanted, as in 2031-05-23"
     if len(re.findall(r"(?<![.!?] )(?<!^)\b[A-Z][a-z]+ [A-Z][a-z]+", scenario.request)) < 1:
         yield "request: it says no full name; the person says who they are"
     if any("scooter" in restriction.must_not for restriction in scenario.restrictions):

@@ -172,7 +172,13 @@ def _translated(
                 tool = tools.get(step.name)
                 if tool is None:
                     raise PlanFault(f"step {place} calls '{step.name}', which is no tool ({', '.join(tools)})")
-                args = {a.name: _argument(a, calls, facts, asked, place) for a in step.arguments if a.value is not None}
+                for name in _facts_named(step, facts):
+                    # A question that was forgotten is no reason to think the whole plan over.
+                    if name not in asked:
+                        asked.add(name)
+                        yield AskStep(ask=name, text=_question("", facts[name])), step.goal
+                        number += 1
+                args = {a.name: _argument(a, calls, facts, place) for a in step.arguments if a.value is not None}
                 _check_names(tool, args, place)
                 yield CallStep(call=step.name, args=args), step.goal
                 calls[step.name] = number
@@ -214,8 +220,15 @@ def _question(text: str, fact: Fact) -> str:
     return text.strip() if own.heard(text).topics == (fact.id,) else f"Could you tell me the {fact.topic}, please?"
 
 
-def _argument(argument: Argument, calls: Mapping[str, int], facts: Mapping[str, Fact], asked: set[str],
-              place: int) -> Any:  # fmt: skip
+def _facts_named(step: PlanStep, facts: Mapping[str, Fact]) -> Iterator[str]:
+    """Facts that a call's arguments are made of, in order."""
+    for argument in step.arguments:
+        for name in re.findall(r"\$facts?\.(\w+)", str(argument.value)):
+            if name in facts:
+                yield name
+
+
+def _argument(argument: Argument, calls: Mapping[str, int], facts: Mapping[str, Fact], place: int) -> Any:
     """`$fact.title`, `$list_loans.0.loan_id`, `$list_loans[title=$fact.title].loan_id`, or a literal."""
     value = argument.value
     if not isinstance(value, str) or not value.strip().startswith("$"):
@@ -227,8 +240,6 @@ def _argument(argument: Argument, calls: Mapping[str, int], facts: Mapping[str, 
     if name in ("fact", "facts"):
         if path not in facts:
             raise PlanFault(f"step {place}: there is no fact '{path}' ({', '.join(facts)})")
-        if path not in asked:
-            raise PlanFault(f"step {place}: the fact '{path}' is used before the plan asks for it")
         return {"$fact": path}
     if name not in calls:
         raise PlanFault(f"step {place}: {value!r}: no earlier step calls '{name}'")
@@ -239,7 +250,7 @@ def _argument(argument: Argument, calls: Mapping[str, int], facts: Mapping[str, 
         "$from": str(calls[name]),
         "where": {
             column.strip(): _argument(
-                Argument(name=argument.name, value=item.strip().strip("'\"")), calls, facts, asked, place
+                Argument(name=argument.name, value=item.strip().strip("'\"")), calls, facts, place
             )
             for column, _, item in pairs
         },

@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, product
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -20,6 +21,7 @@ from synthagent.llm.structured import NotUnderstood, Structured
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Function, Require, Return, Run, Step, Tool, World
 from synthagent.simulation.compiling import compile_world
+from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.drafts import Name, Scalar, ToolDraft, tool_of
 from synthagent.synthesis.scenario import Scenario
 from synthagent.synthesis.toolset import Toolset
@@ -27,6 +29,7 @@ from synthagent.synthesis.toolset import Toolset
 TRANSFER = "transfer_to_human"
 _TYPES = {"INTEGER": "INTEGER", "INT": "INTEGER", "BOOLEAN": "INTEGER", "BOOL": "INTEGER", "BIGINT": "INTEGER",
           "REAL": "REAL", "FLOAT": "REAL", "DOUBLE": "REAL", "DECIMAL": "REAL", "NUMERIC": "REAL"}  # fmt: skip
+_NAMED = re.compile(r"(?<![\w:'\"]):([A-Za-z_]\w*)")
 _BOUND = re.compile(r"(?<![\w:'\"])[@$](?=[A-Za-z_])")
 
 
@@ -137,7 +140,7 @@ async def build(
         if errors:
             simulated[tool.name] = "; ".join(errors)
         elif draft:
-            bench.programs[tool.name] = program_of(tool, draft)
+            bench.programs[tool.name] = program_of(tool, draft, [p.name for p in tool.parameters])
     return tables, bench.built(simulated, sent_back)
 
 
@@ -219,11 +222,13 @@ def _stored(value: Scalar, kind: str) -> Any:
     return float(value) if kind == "REAL" and isinstance(value, int) else value
 
 
-def program_of(tool: ToolDraft, draft: ProgramDraft) -> tuple[Step, ...]:
-    """A drafted program as the task's own steps."""
+def program_of(tool: ToolDraft, draft: ProgramDraft, parameters: Sequence[str]) -> tuple[Step, ...]:
+    """A drafted program as the task's own steps; a parameter that is bound by a part of its name is called in full."""
     steps: list[Step] = []
-    for step in draft.steps:
-        sql = _BOUND.sub(":", step.sql.strip().rstrip(";").strip())
+    plain = [_BOUND.sub(":", step.sql.strip().rstrip(";").strip()) for step in draft.steps]
+    meant = _meant({name for sql in plain for name in _NAMED.findall(sql)}, parameters)
+    for step, text in zip(draft.steps, plain, strict=True):
+        sql = _NAMED.sub(lambda found: f":{meant.get(found[1], found[1])}", text)
         match step.do:
             case "require":
                 steps.append(Require(require=sql, otherwise=step.otherwise.strip() or "not possible"))
@@ -232,6 +237,19 @@ def program_of(tool: ToolDraft, draft: ProgramDraft) -> tuple[Step, ...]:
             case "return":
                 steps.append(Return(query=sql, shape="rows" if tool.returns == "list" else "row"))
     return tuple(steps)
+
+
+def _meant(bound: set[str], parameters: Sequence[str]) -> dict[str, str]:
+    """Bound names that are no parameter -> the one parameter that ends or begins with them, or is the only one left."""
+    free = [name for name in parameters if name not in bound]
+    found = {}
+    for name in sorted(bound - set(parameters)):
+        near = [p for p in free if p.endswith(f"_{name}") or p.startswith(f"{name}_") or name.endswith(f"_{p}")]
+        near = near or (free if len(free) == 1 else [])
+        if len(near) == 1:
+            found[name] = near[0]
+            free.remove(near[0])
+    return found
 
 
 class Bench:
@@ -247,7 +265,7 @@ class Bench:
     def errors(self, tool: ToolDraft, draft: ProgramDraft) -> list[str]:
         """What is wrong with a program, tried on its own example and on values that are on no record."""
         own = self._tools[tool.name]
-        steps = program_of(tool, draft)
+        steps = program_of(tool, draft, [p.name for p in tool.parameters])
         world = self._world.model_copy(update={"programs": {tool.name: steps}})
         if tool.effect == "write" and not any(isinstance(step, Run) for step in steps):
             return ["the tool writes, but its program has no `run` step"]
@@ -255,26 +273,17 @@ class Bench:
             blueprint = compile_world((own,), world, "draft")
         except TaskFault as fault:
             return [str(fault)]
-        example = {argument.name: argument.value for argument in draft.example if argument.value is not None}
-        strange = {name: _strange(value) for name, value in example.items()}
-        answers = []
-        try:
-            for reverse in (False, True):
-                with blueprint.open(reverse=reverse) as live:
-                    result = live.call(tool.name, orjson.dumps(example).decode())
-                    answers.append(result.response)
-                    if not result.ok:
-                        return [f"called with its example {orjson.dumps(example).decode()} it fails: {result.response}"]
-                    live.call(tool.name, orjson.dumps(strange).decode())
-        except TaskFault as fault:
-            return [str(fault)]
-        except EpisodeFailure as failure:
-            return [f"it takes too long: {failure}"]
-        if answers[0] != answers[1]:
-            return ["the order of its rows is not fixed: ORDER BY a key"]
-        if answers[0] in ("[]", "null"):
-            return [f"its example {orjson.dumps(example).decode()} finds nothing: use values that are in the rows"]
-        return []
+        parameters = own.function.parameters["properties"]
+        given = {a.name: a.value for a in draft.example if a.value is not None and a.name in parameters}
+        trouble: list[str] = []
+        for example in (given, *_examples(own, self._tables)):
+            found = _tried(blueprint, tool.name, example)
+            if not found:
+                return []
+            trouble = trouble or found
+            if found[0].startswith("world."):  # the program itself, whatever it is called with
+                break
+        return trouble
 
     def built(self, simulated: Mapping[str, str], rounds: int) -> Built:
         """The world as it stands, with a hand-over to a human."""
@@ -287,6 +296,67 @@ class Bench:
             }
         )
         return Built(tools, world, simulated, rounds)
+
+
+def _tried(blueprint: Blueprint, tool: str, example: Mapping[str, Any]) -> list[str]:
+    """What goes wrong with one call, with the same on rows in another order, and on values that are on no record."""
+    said = orjson.dumps(dict(example)).decode()
+    strange = {name: _strange(value) for name, value in example.items()}
+    answers = []
+    try:
+        for reverse in (False, True):
+            with blueprint.open(reverse=reverse) as live:
+                result = live.call(tool, said)
+                answers.append(result.response)
+                if not result.ok:
+                    return [f"called with {said} it fails: {result.response}"]
+                live.call(tool, orjson.dumps(strange).decode())
+    except TaskFault as fault:
+        return [f"world.programs.{fault}"]
+    except EpisodeFailure as failure:
+        return [f"it takes too long: {failure}"]
+    if answers[0] != answers[1]:
+        return ["world.programs: the order of its rows is not fixed: ORDER BY a key"]
+    if answers[0] in ("[]", "null"):
+        return [f"called with {said} it finds nothing: use values that are in the rows"]
+    return []
+
+
+_MOST_EXAMPLES = 60
+
+
+def _examples(tool: Tool, tables: TablesDraft) -> Iterator[dict[str, Any]]:
+    """Calls with values from the records, for programs whose author gave no good example."""
+    properties: Mapping[str, Any] = tool.function.parameters["properties"]
+    choices = [[*_values(name, schema, tables)][:6] for name, schema in properties.items()]
+    for values in islice(product(*choices), _MOST_EXAMPLES):
+        yield {name: value for name, value in zip(properties, values, strict=True) if value is not None}
+
+
+def _values(name: str, schema: Mapping[str, Any], tables: TablesDraft) -> Iterator[Any]:
+    """Values of columns that are called like a parameter, or nearly so; a plain one of its type after these."""
+    if "enum" in schema:
+        yield from schema["enum"]
+        return
+    for table in tables.tables:
+        singular = table.name.removesuffix("s")
+        for place, column in enumerate(table.columns):
+            alike = column.name in (name, name.removeprefix(f"{singular}_"), name.removeprefix("new_"))
+            if alike or (column.key and name in ("id", f"{singular}_id")):
+                yield from (_fitting(row[place], schema) for row in table.rows if len(row) > place)
+    match schema.get("type"):
+        case "integer" | "number":
+            yield 1
+        case "boolean":
+            yield True
+        case "array":
+            yield ["x"]
+        case _:
+            yield "2031-12-31" if schema.get("format") == "date" else "something else"
+
+
+def _fitting(value: Scalar, schema: Mapping[str, Any]) -> Scalar:
+    return bool(value) if schema.get("type") == "boolean" else value
 
 
 def _strange(value: Scalar) -> Scalar:
