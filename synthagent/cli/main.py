@@ -52,6 +52,7 @@ def synth(
     world: Annotated[str, typer.Option(help="sql, or none: every tool simulated, as in the paper.")] = "sql",
     skip: Annotated[list[str] | None, typer.Option(help="A stage to leave out; may be repeated.")] = None,
     rounds: Annotated[int, typer.Option(help="Times a program or plan is sent back.", min=0, max=10)] = 2,
+    tries: Annotated[int, typer.Option(help="Times a persona is begun anew before it is given up.", min=1)] = 1,
     similar: Annotated[float, typer.Option(help="Tasks at least so alike are duplicates.", min=0, max=1)] = 0.8,
     max_tokens: Annotated[int | None, typer.Option(help="Stop when so many tokens are spent.", min=1)] = None,
     max_usd: Annotated[float | None, typer.Option(help="Stop when so much is spent.", min=0)] = None,
@@ -86,7 +87,7 @@ def synth(
     }  # fmt: skip
     lesson = Lesson(
         out=out, n=n, teacher=teacher, seed=seed, personas=personas, limit=limit, world=world, skip=skip or (),
-        rounds=rounds, similar=similar, max_tokens=max_tokens, max_usd=max_usd, band=band, band_agent=band_agent,
+        rounds=rounds, tries=tries, similar=similar, max_tokens=max_tokens, max_usd=max_usd, band=band, band_agent=band_agent,
         band_n=band_n, licence=licence, resume=resume, record=record, config=config, options=options,
     )  # fmt: skip
     run_teach(lesson, dry_run, json)
@@ -159,6 +160,36 @@ def check(
     from synthagent.cli.synth import run_check
 
     run_check(tasks, fix_ids, json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Published tasks: a JSON list or JSONL.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
+    source: Annotated[str, typer.Option("--from", help="Whose tasks they are: agenticqwen.")] = "agenticqwen",
+    json: Json = False,
+) -> None:
+    """Turn tasks that others published into tasks of ours."""
+    from synthagent.cli.importing import run_import
+
+    run_import(source, file, out, json)
+
+
+@app.command()
+def perturb(
+    tasks: TaskFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Same seed, same names.")] = 0,
+    kinds: Annotated[
+        str | None, typer.Option(help="Comma-separated: names, parameters, order, wording; default all.")
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Verify every task by execution before it is written.")] = True,
+    json: Json = False,
+) -> None:
+    """Rename, reorder and reword the tools of tasks; what they ask and what they are worth stays."""
+    from synthagent.cli.perturb import run_perturb
+
+    run_perturb(tasks, out, seed, kinds, verify, json)
 
 
 @app.command()

@@ -41,6 +41,7 @@ class Lesson:
     world: str
     skip: Sequence[str]
     rounds: int
+    tries: int
     similar: float
     max_tokens: int | None
     max_usd: float | None
@@ -81,6 +82,7 @@ def _plan(lesson: Lesson) -> Plan:
         world="sql" if lesson.world == "sql" else "none",
         skip=cast(tuple[Skippable, ...], tuple(lesson.skip)),
         rounds=lesson.rounds,
+        tries=lesson.tries,
     )
 
 

@@ -34,10 +34,10 @@ from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.hearing import Listener
 from synthagent.simulation.values import mentions
 from synthagent.simulation.world import Blueprint
-from synthagent.synthesis import outcomes
 from synthagent.synthesis.drafts import Name, Rule, Scalar, rule_text
 from synthagent.synthesis.executing import Run, run
 from synthagent.synthesis.leaks import leaked_facts
+from synthagent.synthesis.outcomes import Outcomes
 from synthagent.synthesis.solving import facts_used, renumbered
 
 
@@ -178,7 +178,7 @@ def branches(task: Task, draft: BranchDraft) -> tuple[Task, ...]:
     legal = _sealed(task, "legal", brief=brief, rubric=rubric)
     trap = rule.model_copy(update={"trap": _literal(task.reference, illegal)})
     steps = _until(task, deed, draft)
-    declining = _declining(task, draft, steps, run(after, steps, facts), trap)
+    declining = _declining(task, draft, steps, Outcomes(steps, run(after, steps, facts), after.tables), trap)
     workflow = (*task.workflow[:-1], f"See whether {draft.condition}", "Decline, and say why")
     illegal_parts = {
         "brief": brief, "world": world, "rubric": declining, "reference": steps, "workflow": workflow
@@ -345,18 +345,16 @@ def _refusal(text: str, listener: Listener) -> str:
     return plain
 
 
-def _declining(task: Task, draft: BranchDraft, steps: Sequence[ReferenceStep], ran: Run, rule: Criterion) -> Rubric:
+def _declining(
+    task: Task, draft: BranchDraft, steps: Sequence[ReferenceStep], outcomes: Outcomes, rule: Criterion
+) -> Rubric:
     """Looked, then declined, and nothing changed; asked what the look-up needs."""
-    looked = [
-        (number, outcomes.looked_up(step.call, ran.arguments[number]))
-        for number, step in enumerate(steps)
-        if isinstance(step, CallStep)
-    ]
+    looked = [(number, outcomes.looked_up(number)) for number, step in enumerate(steps) if isinstance(step, CallStep)]
     asked = [step.ask for step in steps if isinstance(step, AskStep)]
     evidence: list[Check] = [looked[-1][1], *(Asked(asked=fact) for fact in asked)]
     first = evidence[0] if len(evidence) == 1 else All(all=tuple(evidence))
     declined = Before(before=(first, Declined(declined=DeclinedSpec(tool=draft.rule.tool))))
-    done = All(all=(declined, outcomes.untouched(ran)))
+    done = All(all=(declined, outcomes.untouched()))
     topics = {fact.id: fact.topic for fact in task.hidden.facts}
     subgoals = [(f"Looked up what decides it: {draft.decided_by}", looked[-1][1])]
     subgoals.append((f"Declined, after finding out that {draft.condition}", done))

@@ -20,8 +20,8 @@ from synthagent.schema.record import Record
 from synthagent.schema.tasks import AskStep, CallStep, Criterion, ReferenceStep, Rubric, SayStep
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.world import Blueprint
-from synthagent.synthesis import outcomes
 from synthagent.synthesis.drafts import Name, Rule, ToolDraft, rule_text
+from synthagent.synthesis.outcomes import Outcomes
 from synthagent.synthesis.solving import Solution
 from synthagent.synthesis.world import Argument, TablesDraft
 
@@ -217,8 +217,11 @@ def _subgoals(solution: Solution, workflow: Sequence[str]) -> Iterator[tuple[str
     """A check for each sub-goal of the workflow that leaves a trace in the records, the calls or the messages."""
     found: dict[int, list[Check]] = defaultdict(list)
     needed = _needed(solution)
+    done = None
+    if solution.ran is not None and solution.blueprint is not None:
+        done = Outcomes(solution.steps, solution.ran, solution.blueprint.tables)
     for number, step in enumerate(solution.steps):
-        for check in _traces(number, step, solution, needed):
+        for check in _traces(number, step, solution, needed, done):
             found[solution.goals[number]].append(check)
     for goal in sorted(found):
         checks = found[goal]
@@ -246,26 +249,27 @@ def _sources(value: Any) -> Iterator[int]:
             yield from _sources(item)
 
 
-def _traces(number: int, step: ReferenceStep, solution: Solution, needed: set[int]) -> Iterator[Check]:
-    ran = solution.ran
-    if isinstance(step, SayStep) and ran is not None:
+def _traces(
+    number: int, step: ReferenceStep, solution: Solution, needed: set[int], done: Outcomes | None
+) -> Iterator[Check]:
+    """What a step leaves behind; `done` is None where it was not run."""
+    if isinstance(step, SayStep) and done is not None:
         for saying in solution.sayings:
             if saying.step == number:
                 source = solution.steps[saying.call]
                 assert isinstance(source, CallStep)
-                looked = outcomes.looked_up(source.call, ran.arguments[saying.call])
-                yield Before(before=(looked, Said(said=SaidSpec(tool=source.call, path=saying.path))))
+                yield Before(
+                    before=(done.looked_up(saying.call), Said(said=SaidSpec(tool=source.call, path=saying.path)))
+                )
     if not isinstance(step, CallStep):
         return
-    if ran is None:
+    if done is None or solution.ran is None:
         facts = {fact.id: fact.value for fact in solution.hidden.facts}
         yield Called(called=CallPattern(tool=step.call, args=_known(step.args, facts)))
-    elif ran.changes.get(number):
-        assert solution.blueprint is not None
-        tables = {table.name: table for table in solution.blueprint.tables}
-        yield outcomes.end_state(ran, [number], tables, {})
+    elif solution.ran.changes.get(number):
+        yield done.end_state([number])
     elif number in needed:
-        yield outcomes.looked_up(step.call, ran.arguments[number])
+        yield done.looked_up(number)
 
 
 def _known(args: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:

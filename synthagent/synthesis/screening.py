@@ -4,6 +4,7 @@
 nothing, the reference with a question left out. Pure otherwise: no files, no models.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,7 +18,7 @@ from synthagent.schema.episodes import Limits, ToolEvent
 from synthagent.schema.messages import Protocol
 from synthagent.schema.record import dump
 from synthagent.schema.scores import Scored, Unscored
-from synthagent.schema.tasks import AskStep, CallStep, Fact, ReferenceStep, Task, identified
+from synthagent.schema.tasks import AskStep, CallStep, Fact, ReferenceStep, Rubric, Task, identified
 from synthagent.scoring.scorer import score
 from synthagent.simulation.agent import Agent
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
@@ -241,6 +242,30 @@ async def _reference(stage: Stage) -> AsyncIterator[str]:
         failed = [e.response for e in played.episode.events if isinstance(e, ToolEvent) and not e.ok]
         if failed:
             yield f"protocol {protocol}: a call fails: {failed[0][:200]}"
+    for found in sorted(_generated(played) & _named_in(task.rubric)):
+        yield f"a check names '{found}', an id that the world generates: another way of calling gives another"
+
+
+_IDS = re.compile(r"\b[A-Za-z]*-[0-9a-f]{6}\b")
+"""What `new_id` gives."""
+
+
+def _generated(played: Played) -> set[str]:
+    """Ids that stand in the results of calls that write, and nowhere before."""
+    found: set[str] = set()
+    known: set[str] = set()
+    for event in played.episode.events:
+        if isinstance(event, ToolEvent):
+            ids = set(_IDS.findall(event.response))
+            if event.changed:
+                found |= ids - known
+            known |= ids
+    return found
+
+
+def _named_in(rubric: Rubric) -> set[str]:
+    checks = [c.check for c in (*rubric.subgoals, *rubric.interactions, *rubric.forbidden) if c.check is not None]
+    return {name for check in checks for name in _IDS.findall(_bytes(check).decode())}
 
 
 async def _nothing(stage: Stage) -> AsyncIterator[str]:

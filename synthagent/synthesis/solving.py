@@ -158,12 +158,11 @@ def _translated(
     for place, step in enumerate(steps, start=1):
         match step.do:
             case "ask":
-                if step.name not in facts:
-                    raise PlanFault(f"step {place} asks for '{step.name}', which is no fact ({', '.join(facts)})")
-                if step.name in asked:
-                    continue
-                asked.add(step.name)
-                yield AskStep(ask=step.name, text=_question(step.text, facts[step.name])), step.goal
+                name = step.name if step.name in facts else _asked_for(step.text, facts)
+                if name is None or name in asked:
+                    continue  # what the user does not know is not worth a question
+                asked.add(name)
+                yield AskStep(ask=name, text=_question(step.text, facts[name])), step.goal
             case "say":
                 if not step.text.strip():
                     continue
@@ -214,6 +213,12 @@ def _refuse_guesses(steps: Sequence[ReferenceStep], tools: Mapping[str, Tool], i
                 )
 
 
+def _asked_for(text: str, facts: Mapping[str, Fact]) -> str | None:
+    """The one fact that a question with a wrong name is heard to ask for; None if there is none."""
+    heard = Listener(Hidden(goal="", facts=tuple(facts.values()))).heard(text).topics
+    return heard[0] if len(heard) == 1 else None
+
+
 def _question(text: str, fact: Fact) -> str:
     """The teacher's question, if the user hears that it asks for this fact and no other; else a plain one."""
     own = Listener(Hidden(goal="", facts=(fact,)))
@@ -223,7 +228,7 @@ def _question(text: str, fact: Fact) -> str:
 def _facts_named(step: PlanStep, facts: Mapping[str, Fact]) -> Iterator[str]:
     """Facts that a call's arguments are made of, in order."""
     for argument in step.arguments:
-        for name in re.findall(r"\$facts?\.(\w+)", str(argument.value)):
+        for name in re.findall(r"\$(?:facts?\.)?(\w+)", str(argument.value)):
             if name in facts:
                 yield name
 
@@ -237,6 +242,8 @@ def _argument(argument: Argument, calls: Mapping[str, int], facts: Mapping[str, 
     if found is None:
         raise PlanFault(f"step {place}: {value!r} is neither a value nor of the form $fact.ID or $TOOL.PATH")
     name, where, path = found[1], found[2], found[3].lstrip(".")
+    if name in facts and name not in calls and not path and where is None:
+        name, path = "fact", name
     if name in ("fact", "facts"):
         if path not in facts:
             raise PlanFault(f"step {place}: there is no fact '{path}' ({', '.join(facts)})")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, get_args
 
+from pydantic import Field
+
 from synthagent import prompts
 from synthagent.errors import EpisodeFailure, ModelFailed
 from synthagent.llm.model import ContextOverflow
@@ -34,8 +36,14 @@ class Plan(Record):
     world: Literal["sql", "none"] = "sql"
     """`none`: every tool is simulated, as in the paper."""
     skip: tuple[Skippable, ...] = ()
+    tries: int = Field(default=1, ge=1)
+    """How often a persona is begun anew before it is given up."""
     rounds: int = 2
     """How often a program, a plan or a violation is sent back with what is wrong with it."""
+
+
+_NEXT_TRY = 1_000_003
+"""Between the samples of two tries: seeds near one another must not share them."""
 
 
 class Outcome(Record):
@@ -89,11 +97,17 @@ class Desk:
 
 
 async def outcome_of(desk: Desk, index: int, persona: str, spent: Callable[[], Usage]) -> Outcome:
-    """A persona's outcome. Raises only what stops the whole run (`BudgetSpent`, our own mistakes).
+    """A persona's outcome, the last one's if it took several tries.
 
-    `spent`: tokens used for this persona so far.
+    Raises only what stops the whole run (`BudgetSpent`, our own mistakes). `spent`: tokens used for it so far.
     """
-    return await settled(desk, index, persona, _made(desk, index, persona), spent)
+    outcome = await settled(desk, index, persona, _made(desk, index, persona, desk.seed), spent)
+    for again in range(1, desk.plan.tries):
+        if outcome.tasks or outcome.passing or outcome.stage == "persona":
+            break
+        sample = desk.seed + again * _NEXT_TRY
+        outcome = await settled(desk, index, persona, _made(desk, index, persona, sample), spent)
+    return outcome
 
 
 async def settled(
@@ -143,17 +157,16 @@ class Refused(Exception):
         self.stage, self.reason, self.details = stage, reason, tuple(details)
 
 
-async def _made(desk: Desk, index: int, persona: str) -> tuple[Task]:
+async def _made(desk: Desk, index: int, persona: str, sample: int) -> tuple[Task]:
     """A task that has passed every screen. Raises what `outcome_of` sorts."""
     found = personal_data(persona)
     if found:
         raise Refused("persona", "personal data", found)
-    sample = desk.seed
     idea = await scenario.imagine(desk.teacher, persona, sample)
     desk.keep(index, "scenario", dump(idea))
-    tools = await _toolset(desk, index, idea)
-    tables, built = await _world(desk, index, idea, tools)
-    fuzzed = await _fuzzed(desk, index, persona, idea, tools)
+    tools = await _toolset(desk, index, idea, sample)
+    tables, built = await _world(desk, index, idea, tools, sample)
+    fuzzed = await _fuzzed(desk, index, persona, idea, tools, sample)
     solution = await solving.solve(
         desk.teacher, idea, tools.tools, built, tables, fuzzed.instruction, fuzzed.hidden,
         rounds=desk.plan.rounds, sample=sample,
@@ -168,37 +181,37 @@ async def _made(desk: Desk, index: int, persona: str) -> tuple[Task]:
     return (await _screened(desk, _task(desk, index, persona, idea, built, fuzzed, solution, drafted)),)
 
 
-async def _toolset(desk: Desk, index: int, idea: scenario.Scenario) -> toolset.Toolset:
-    tools = await toolset.equip(desk.teacher, idea, desk.seed)
+async def _toolset(desk: Desk, index: int, idea: scenario.Scenario, sample: int) -> toolset.Toolset:
+    tools = await toolset.equip(desk.teacher, idea, sample)
     desk.keep(index, "toolset", dump(tools))
     if "review" not in desk.plan.skip:
-        review = await toolset.review(desk.teacher, idea, tools, desk.seed)
+        review = await toolset.review(desk.teacher, idea, tools, sample)
         desk.keep(index, "review", dump(review))
         tools = toolset.reviewed(tools, review)
     return tools.model_copy(update={"rules": ()}) if "rules" in desk.plan.skip else tools
 
 
 async def _world(
-    desk: Desk, index: int, idea: scenario.Scenario, tools: toolset.Toolset
+    desk: Desk, index: int, idea: scenario.Scenario, tools: toolset.Toolset, sample: int
 ) -> tuple[world.TablesDraft | None, world.Built]:
     if desk.plan.world == "none":
-        built = await grounding.ground(desk.teacher, idea, tools.tools, desk.seed)
+        built = await grounding.ground(desk.teacher, idea, tools.tools, sample)
         desk.keep(index, "grounding", dump(built.world))
         return None, built
-    desk.progress |= {"tools": len(tools.tools), "compiled": 0}
-    tables, built = await world.build(desk.teacher, idea, tools, rounds=desk.plan.rounds, sample=desk.seed)
+    _count(desk, tools=len(tools.tools))
+    tables, built = await world.build(desk.teacher, idea, tools, rounds=desk.plan.rounds, sample=sample)
     _count(desk, repairs=built.rounds, compiled=built.compiled)
     desk.keep(index, "world", {"world": dump(built.world), "simulated": dict(built.simulated)})
     return tables, built
 
 
 async def _fuzzed(
-    desk: Desk, index: int, persona: str, idea: scenario.Scenario, tools: toolset.Toolset
+    desk: Desk, index: int, persona: str, idea: scenario.Scenario, tools: toolset.Toolset, sample: int
 ) -> fuzzing.Fuzzed:
     if "fuzz" in desk.plan.skip:
         return fuzzing.unfuzzed(idea)
     disposition = disposition_of(persona, Random(f"{desk.seed}/{index}"))
-    fuzzed = await fuzzing.fuzz(desk.teacher, idea, tools.tools, tools.rules, disposition, desk.seed)
+    fuzzed = await fuzzing.fuzz(desk.teacher, idea, tools.tools, tools.rules, disposition, sample)
     desk.keep(index, "fuzz", {"instruction": fuzzed.instruction, "hidden": dump(fuzzed.hidden)})
     return fuzzed
 

@@ -272,7 +272,8 @@ class Bench:
         try:
             blueprint = compile_world((own,), world, "draft")
         except TaskFault as fault:
-            return [str(fault)]
+            tables = "; ".join(f"{t.name}({', '.join(c.name for c in t.columns)})" for t in self._tables.tables)
+            return [f"{fault} (the tables are {tables})" if "no such" in str(fault) else str(fault)]
         parameters = own.function.parameters["properties"]
         given = {a.name: a.value for a in draft.example if a.value is not None and a.name in parameters}
         trouble: list[str] = []

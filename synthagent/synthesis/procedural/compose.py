@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, TypeGuard
 
 from synthagent.errors import InputError
 from synthagent.schema.checks import (
@@ -30,6 +30,7 @@ from synthagent.schema.tasks import (
     Fact,
     Hidden,
     Provenance,
+    ReferenceStep,
     Request,
     Rubric,
     Task,
@@ -39,8 +40,8 @@ from synthagent.schema.tasks import (
 )
 from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.world import Blueprint
-from synthagent.synthesis import outcomes
 from synthagent.synthesis.executing import Run, run
+from synthagent.synthesis.outcomes import Outcomes
 from synthagent.synthesis.procedural.domain import Domain, Goal, Identify, Restriction
 from synthagent.synthesis.procedural.plan import Plan, steps_until, steps_without
 from synthagent.synthesis.procedural.rows import ddl_of, fill, spoken
@@ -169,8 +170,12 @@ class _Draft:
         plan, ends = self._plan()
         ran = run(self.blueprint, plan.steps, self._values())
         plan = replace(plan, steps=self._with_results(plan, ran, ends))
+        prose = {n: prose_of(self.domain.tools[s.call]) for n, s in enumerate(plan.steps) if self._is_own(s)}
+        done = Outcomes(plan.steps, ran, self.blueprint.tables, prose)
         rubric = Rubric(
-            forbidden=self._forbidden(), subgoals=self._subgoals(plan, ran), interactions=self._interactions(plan, ran)
+            forbidden=self._forbidden(),
+            subgoals=self._subgoals(plan, done),
+            interactions=self._interactions(plan, done),
         )
         hidden = self._hidden(plan)
         brief = self._brief()
@@ -185,6 +190,9 @@ class _Draft:
             provenance=self._provenance(plan),
         )
         return identified(task)
+
+    def _is_own(self, step: ReferenceStep) -> TypeGuard[CallStep]:
+        return isinstance(step, CallStep) and step.call in self.domain.tools
 
     # ---- what the user knows
 
@@ -384,20 +392,22 @@ class _Draft:
         values = tuple(fill(value, self.names[goal]) for value in confirm.values)
         return Confirmed(confirmed=ConfirmedSpec(tool=confirm.tool, args=confirm.args, values=values))
 
-    def _subgoals(self, plan: Plan, ran: Run) -> tuple[Criterion, ...]:
+    def _subgoals(self, plan: Plan, done: Outcomes) -> tuple[Criterion, ...]:
         found: list[tuple[str, Check]] = []
         for name in self.design.goals:
-            closed = self._declines(name, plan, ran)
+            closed = self._declines(name, plan, done)
             goal = self.domain.goals[name]
             for subgoal in goal.subgoals:
-                check = self._subgoal(name, subgoal, plan, ran, declined=closed is not None)
+                check = self._subgoal(name, subgoal, plan, done, declined=closed is not None)
                 if check is not None:
                     found.append((str(fill(subgoal["text"], self.names[name])), check))
             if closed is not None:
                 found.append(closed)
         return tuple(Criterion(id=f"s{n}", text=text, check=check) for n, (text, check) in enumerate(found, start=1))
 
-    def _subgoal(self, goal: str, subgoal: Mapping[str, str], plan: Plan, ran: Run, *, declined: bool) -> Check | None:
+    def _subgoal(
+        self, goal: str, subgoal: Mapping[str, str], plan: Plan, done: Outcomes, *, declined: bool
+    ) -> Check | None:
         kind = next(key for key in ("looked", "outcome", "said") if key in subgoal)
         alias, _, path = subgoal[kind].partition(".")
         step = plan.aliases.get(f"{goal}.{alias}")
@@ -406,48 +416,41 @@ class _Draft:
         call = plan.steps[step]
         assert isinstance(call, CallStep)
         if kind == "looked":
-            return outcomes.looked_up(call.call, ran.arguments[step])
+            return done.looked_up(step)
         if kind == "outcome":
-            tables = {table.name: table for table in self.blueprint.tables}
-            prose = {step: prose_of(self.domain.tools[call.call])}
-            return outcomes.end_state(ran, [step], tables, prose)
+            return done.end_state([step])
         said = Said(said=SaidSpec(tool=call.call, path=path))
-        return Before(before=(outcomes.looked_up(call.call, ran.arguments[step]), said))
+        return Before(before=(done.looked_up(step), said))
 
-    def _declines(self, name: str, plan: Plan, ran: Run) -> tuple[str, Check] | None:
+    def _declines(self, name: str, plan: Plan, done: Outcomes) -> tuple[str, Check] | None:
         """For a goal that must not or cannot be done: declined, after what decides it, with nothing written."""
         goal = self.domain.goals[name]
         if self.flip and self.flip.goal == name:
             restriction = goal.restrictions[self.flip.restriction]
-            evidence = self._evidence(name, restriction, plan, ran)
+            evidence = self._evidence(name, restriction, plan, done)
             tool, text = restriction.tool, f"Declined, after finding out why: {restriction.rule}"
         elif self.design.missing and name == self.design.goals[-1]:
             calls = [s for a, s in plan.aliases.items() if a.startswith(f"{name}.")] or list(plan.aliases.values())
-            evidence = [self._looked(step, plan, ran) for step in calls]
+            evidence = [done.looked_up(step) for step in calls]
             evidence += [Asked(asked=fact) for fact in plan.asked if fact in goal.facts]
             tool, text = self.design.missing, "Said that it cannot be done here, or handed over, after looking into it"
         else:
             return None
         first = evidence[0] if len(evidence) == 1 else All(all=tuple(evidence))
         declined = Before(before=(first, Declined(declined=DeclinedSpec(tool=tool))))
-        return text, All(all=(declined, outcomes.untouched(ran)))
+        return text, All(all=(declined, done.untouched()))
 
-    def _evidence(self, goal: str, restriction: Restriction, plan: Plan, ran: Run) -> list[Check]:
+    def _evidence(self, goal: str, restriction: Restriction, plan: Plan, done: Outcomes) -> list[Check]:
         found: list[Check] = []
         for name in restriction.decided_by:
             step = plan.aliases.get(f"{goal}.{name}")
             if step is not None:
-                found.append(self._looked(step, plan, ran))
+                found.append(done.looked_up(step))
             elif name in plan.asked:
                 found.append(Asked(asked=name))
         return found
 
-    def _looked(self, step: int, plan: Plan, ran: Run) -> Check:
-        call = plan.steps[step]
-        assert isinstance(call, CallStep)
-        return outcomes.looked_up(call.call, ran.arguments[step])
-
-    def _interactions(self, plan: Plan, ran: Run) -> tuple[Criterion, ...]:
+    def _interactions(self, plan: Plan, done: Outcomes) -> tuple[Criterion, ...]:
         found: list[tuple[str, Check]] = [
             (f"Asked the user: {self.facts[fact].topic}", Asked(asked=fact)) for fact in plan.asked
         ]
@@ -455,8 +458,8 @@ class _Draft:
         if self.design.revealed:
             for number, name in enumerate(self.design.goals[:-1], start=2):
                 steps = [step for alias, step in plan.aliases.items() if alias.startswith(f"{name}.")]
-                done = self._looked(steps[-1], plan, ran)
-                reached = Before(before=(done, Asked(asked=f"request_{number}")))
+                dealt_with = done.looked_up(steps[-1])
+                reached = Before(before=(dealt_with, Asked(asked=f"request_{number}")))
                 found.append((f"Came to the user's request {number} after the one before", reached))
         return tuple(Criterion(id=f"i{n}", text=text, check=check) for n, (text, check) in enumerate(found, start=1))
 
