@@ -1,24 +1,21 @@
 """doctor: what works here, and the way out where something does not."""
 
 import importlib.util
-import os
 import platform
 import sqlite3
 import sys
 from collections.abc import Callable
 from functools import partial
 
-import anyio
 import typer
 
 from synthagent import __version__, plugins
-from synthagent.cli.agents import remote
 from synthagent.cli.console import print_json, print_table
-from synthagent.config import settings
+from synthagent.cli.endpoint import examined
 from synthagent.errors import InputError, SynthAgentError
 from synthagent.llm.local_models import MODELS, cache_dir, find
 
-EXTRAS = {"local": "xllamacpp"}
+EXTRAS = {"local": "xllamacpp", "audit": "numpy", "prices": "genai_prices"}
 
 
 def run_doctor(endpoint: str | None, key_env: str | None, json: bool) -> None:
@@ -27,11 +24,11 @@ def run_doctor(endpoint: str | None, key_env: str | None, json: bool) -> None:
     rows.append(_row("synthagent", True, lambda: __version__))
     rows.append(_row("sqlite", True, _sqlite))
     rows.append(_row("domains", True, _domains))
-    rows += [_row(f"extra {name}", False, partial(_module, module)) for name, module in EXTRAS.items()]
+    rows += [_row(f"extra {name}", False, partial(_module, module, name)) for name, module in EXTRAS.items()]
     rows += [_row(f"model {name}", False, partial(_model, name)) for name in MODELS]
     rows += [_row(f"plugins {group}", False, partial(_plugins, group)) for group in plugins.GROUPS]
     if endpoint:
-        rows.append(_row(f"endpoint {endpoint}", True, lambda: _endpoint(endpoint, key_env)))
+        rows += examined(endpoint, key_env)
     if json:
         print_json(rows)
     else:
@@ -61,9 +58,9 @@ def _domains() -> str:
     return f"{len(shipped())}: {', '.join(shipped())}"
 
 
-def _module(name: str) -> str:
+def _module(name: str, extra: str) -> str:
     if importlib.util.find_spec(name) is None:
-        raise InputError(f"{name} is not installed", way_out=f"{sys.executable} -m pip install 'synthagent[local]'")
+        raise InputError(f"{name} is not installed", way_out=f"{sys.executable} -m pip install 'synthagent[{extra}]'")
     return f"{name} is installed"
 
 
@@ -76,21 +73,3 @@ def _model(name: str) -> str:
     if path is None:
         raise InputError("not fetched yet", way_out=f"synthagent models fetch {name}")
     return str(path)
-
-
-def _endpoint(endpoint: str, key_env: str | None) -> str:
-    from synthagent.llm.model import ChatRequest
-
-    name, at, url = endpoint.removeprefix("openai:").partition("@")
-    if not at:
-        raise InputError(f"'{endpoint}' lacks the address", way_out="write openai:MODEL@http://host:port/v1")
-
-    async def ask() -> str:
-        model = remote(name, url, settings(None, {"key_env": key_env, "request_timeout": 30.0}), os.environ)
-        try:
-            reply = await model.complete(ChatRequest([{"role": "user", "content": "Say hello."}], max_tokens=8))
-        finally:
-            await model.aclose()
-        return f"answers ({reply.usage.prompt} tokens read, {reply.usage.completion} written)"
-
-    return anyio.run(ask)

@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 models = typer.Typer(help="Small models to play with.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models, name="models")
+audit = typer.Typer(help="What a task set is worth.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(audit, name="audit")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 TaskFile = Annotated[Path, typer.Argument(help="A task file (JSONL).", show_default=False)]
@@ -87,8 +89,9 @@ def synth(
     }  # fmt: skip
     lesson = Lesson(
         out=out, n=n, teacher=teacher, seed=seed, personas=personas, limit=limit, world=world, skip=skip or (),
-        rounds=rounds, tries=tries, similar=similar, max_tokens=max_tokens, max_usd=max_usd, band=band, band_agent=band_agent,
-        band_n=band_n, licence=licence, resume=resume, record=record, config=config, options=options,
+        rounds=rounds, tries=tries, similar=similar, max_tokens=max_tokens, max_usd=max_usd, band=band,
+        band_agent=band_agent, band_n=band_n, licence=licence, resume=resume, record=record, config=config,
+        options=options,
     )  # fmt: skip
     run_teach(lesson, dry_run, json)
 
@@ -294,6 +297,35 @@ def models_list(json: Json = False) -> None:
     run_list(json)
 
 
+@audit.command("decontaminate")
+def audit_decontaminate(
+    tasks: TaskFile,
+    against: Annotated[
+        list[Path], typer.Option(help="An evaluation set: a file or a folder; may be repeated.", show_default=False)
+    ],
+    allow: Annotated[Path | None, typer.Option(help="Phrases that may occur in both, one a line.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the findings here (JSONL).")] = None,
+    json: Json = False,
+) -> None:
+    """Find what a task set shares with evaluation sets; exit code 1 if there is anything."""
+    from synthagent.cli.audit import run_decontaminate
+
+    run_decontaminate(tasks, against, allow, out, json)
+
+
+@audit.command("diversity")
+def audit_diversity(
+    tasks: TaskFile,
+    sample: Annotated[int, typer.Option(help="Tasks looked at, at most.", min=2)] = 20_000,
+    seed: Annotated[int, typer.Option(help="Which ones, if there are more.")] = 0,
+    json: Json = False,
+) -> None:
+    """How different the tasks of a set are from one another."""
+    from synthagent.cli.audit import run_diversity
+
+    run_diversity(tasks, sample, seed, json)
+
+
 @app.command()
 def quickstart(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where tasks and run go.")] = Path("runs/quickstart"),
@@ -310,7 +342,7 @@ def quickstart(
 
 @app.command()
 def doctor(
-    endpoint: Annotated[str | None, typer.Option(help="Also try openai:MODEL@URL.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Also try an endpoint: openai:MODEL@URL, or its URL.")] = None,
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     json: Json = False,
 ) -> None:

@@ -70,3 +70,8 @@ def _parts(name: str) -> list[str]:
 def size(name: str) -> int:
     """Tokens of a prompt's own words, at four bytes each."""
     return len(_source(name).encode()) // 4
+
+
+def source(name: str) -> str:
+    """A prompt's source, with that of what it imports."""
+    return "\n".join(_source(part) for part in _parts(name))

@@ -63,9 +63,12 @@ class NearDuplicates:
 
     def nearest(self, found: frozenset[int]) -> tuple[str, float] | None:
         """(key, similarity) of the most similar set at or above the threshold; None if there is none."""
-        keys = {key for band in _bands(found) for key in self._bands.get(band, ())}
-        best = max(((jaccard(found, self._sets[key]), key) for key in keys), default=(0.0, ""))
+        best = max(((jaccard(found, self._sets[key]), key) for key in self.candidates(found)), default=(0.0, ""))
         return (best[1], best[0]) if best[0] >= self.threshold and best[1] else None
+
+    def candidates(self, found: frozenset[int]) -> set[str]:
+        """Keys of the sets that share a band with this one: nearly all that are alike, and a few that are not."""
+        return {key for band in _bands(found) for key in self._bands.get(band, ())}
 
     def add(self, key: str, found: frozenset[int]) -> None:
         """Remembers a set."""
