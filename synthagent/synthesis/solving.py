@@ -145,7 +145,7 @@ def solution(
         raise PlanFault("the plan needs nothing from the user: ask for the facts and use them as $fact.ID")
     executable = all(step.call in built.world.programs for step in steps if isinstance(step, CallStep))
     ran = _run(blueprint, steps, known) if executable else None
-    steps, sayings = _spoken(steps, ran, known)
+    steps, sayings = _spoken(steps, ran, known, instruction)
     return Solution(tuple(steps), tuple(numbers), known, ran, blueprint if executable else None, sayings, rounds)
 
 
@@ -343,11 +343,12 @@ def _story(blueprint: Blueprint, steps: Sequence[ReferenceStep], values: Mapping
 
 
 def _spoken(
-    steps: Sequence[ReferenceStep], ran: Run | None, hidden: Hidden
+    steps: Sequence[ReferenceStep], ran: Run | None, hidden: Hidden, instruction: str
 ) -> tuple[list[ReferenceStep], tuple[Saying, ...]]:
     """Messages with the values they take from results; the last one says that all is done, and asks nothing."""
     sayings: list[Saying] = []
     found: list[ReferenceStep] = []
+    told = [instruction, *(fact.text for fact in hidden.facts)]
     for place, step in enumerate(steps):
         if not isinstance(step, SayStep):
             found.append(step)
@@ -359,7 +360,7 @@ def _spoken(
                 return "as the records say"
             found = dig(ran.results[int(number)], path)
             # What the user said is no news to the user: repeating it proves nothing.
-            if isinstance(found, str | int | float) and not any(mentions(fact.text, found) for fact in hidden.facts):
+            if isinstance(found, str | int | float) and not any(mentions(text, found) for text in told):
                 sayings.append(Saying(place, int(number), path))
             return str(found)
 

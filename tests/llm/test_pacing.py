@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthagent.llm.model import ChatRequest, TransientFailure
+from synthagent.llm.model import ChatReply, ChatRequest, TransientFailure
 from synthagent.llm.openai import OpenAIChat
-from synthagent.llm.pacing import Limiter, paced
+from synthagent.llm.pacing import Limiter, Rate, estimate, paced
 from synthagent.llm.retrying import Backoff, retried
 from synthagent.llm.scripted import Scripted
 from synthagent.llm.stub import Misbehave, StubServer
@@ -194,3 +194,91 @@ async def test_over_http_a_small_server_is_found_out_and_everyone_is_served():
             tasks = [group.create_task(model.complete(ASK)) for _ in range(300)]
     assert all(task.result().content == "ok" for task in tasks)
     assert limiter.limit <= 2 * room
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def rate(**limits) -> tuple[Rate, Clock]:
+    clock = Clock()
+    return Rate(**limits, clock=clock, sleep=clock.sleep), clock
+
+
+async def test_calls_a_minute_are_kept_after_a_first_burst():
+    slow, clock = rate(rpm=60)
+    for _ in range(130):
+        await slow.take(0)
+    # Ten seconds' worth at once, then one a second.
+    assert clock.now == pytest.approx(120, abs=1)
+
+
+async def test_tokens_a_minute_are_kept_and_an_estimate_is_corrected():
+    slow, clock = rate(tpm=6000)
+    for _ in range(10):
+        await slow.take(1000)
+        slow.settle(1000, 500)
+    # 5,000 tokens at 100 a second, the first 1,000 of them at once.
+    assert clock.now == pytest.approx(40, abs=6)
+
+
+async def test_a_call_larger_than_the_whole_bucket_is_made_and_waited_for_by_the_next():
+    slow, clock = rate(tpm=600)
+    await slow.take(5000)
+    assert clock.now == 0
+    await slow.take(1)
+    assert clock.now == pytest.approx(490, abs=1)
+
+
+async def test_a_server_that_counts_no_tokens_leaves_the_estimate():
+    slow, clock = rate(tpm=600)
+    await slow.take(100)
+    slow.settle(100, 0)
+    await slow.take(10)
+    assert clock.now > 0
+
+
+async def test_a_retry_after_holds_up_everybody_but_no_longer_than_a_minute():
+    slow, clock = rate()
+    refusals = iter([TransientFailure("wait", reason="rate_limited", retry_after=7.0, overloaded=True)])
+    model = paced(Scripted(lambda _: next(refusals, None) or ChatReply("ok")), Limiter(4, 4), slow)
+    with pytest.raises(TransientFailure):
+        await model.complete(ASK)
+    assert (await model.complete(ASK)).content == "ok"
+    assert clock.now == pytest.approx(7.0)
+    slow.pause(3600)
+    await slow.take(0)
+    assert clock.now == pytest.approx(67.0)
+
+
+async def test_who_came_first_goes_first():
+    slow, _ = rate(rpm=6)
+    log: list[int] = []
+
+    async def come(name: int) -> None:
+        await slow.take(0)
+        log.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for name in range(8):
+            group.create_task(come(name))
+    assert log == list(range(8))
+
+
+def test_an_estimate_counts_what_is_read_and_the_longest_reply():
+    assert estimate(ChatRequest([{"role": "user", "content": "x" * 400}], max_tokens=50)) == 150
+
+
+def test_a_rate_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="rates are positive"):
+        Rate(rpm=0)
