@@ -41,6 +41,8 @@ class Settings(Record):
     """Longest turn of the agent, in tokens."""
     request_timeout: float = Field(default=300.0, gt=0)
     """Seconds that one model call may take."""
+    attempts: int = Field(default=8, ge=1)
+    """How often a model call that may succeed later is tried."""
     teacher_tokens: int = Field(default=6000, ge=1)
     """Longest reply of a teacher, in tokens."""
     rpm: float | None = Field(default=None, gt=0)

@@ -84,7 +84,10 @@ class School:
 
 @asynccontextmanager
 async def school(work: Work, ledger: Ledger, folder: CourseFolder) -> AsyncIterator[School]:
-    """Opens the teacher for as long as it is needed: every call cached, metered, and none begun beyond the budget."""
+    """Opens the teacher for as long as it is needed: every call cached, metered, and none begun beyond the budget.
+
+    Raises `ModelFailed` when the endpoint does not answer at all.
+    """
     async with AsyncExitStack() as stack:
         model, form = await stack.enter_async_context(open_model(work.who, work.chosen))
         kept = recorded(model, folder.record) if work.record else model
@@ -92,6 +95,8 @@ async def school(work: Work, ledger: Ledger, folder: CourseFolder) -> AsyncItera
         asked = cached(limited(kept, ledger, work.budget), cache, address=work.who.argument)
         shared = metered(asked, ledger, "teacher", price=work.price)
         ladder = Ladder()
+        # Once and for all, and on nobody's account: what a persona costs must not depend on who came first.
+        await ladder.settled(shared)
 
         def teacher(own: Ledger) -> Structured:
             mine = metered(shared, own, "teacher")

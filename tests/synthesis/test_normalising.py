@@ -1,4 +1,4 @@
-"""Tool schemas as they come in the wild: valid ones go through untouched, others are mended and every change is told."""
+"""Tool schemas as they come in the wild: valid ones go through untouched, others are mended and all of it is told."""
 
 from typing import Any
 
@@ -11,9 +11,11 @@ from synthagent.schema.record import dump
 from synthagent.simulation.arguments import Schema
 from synthagent.synthesis.normalising import effect_of, normalise_schema, normalise_tool, tool_name
 
+ASKING = {"type": "object", "properties": {"q": {"type": "string"}}}
 words = st.sampled_from(
-    "type properties required items enum string dict float int anyOf description name parameters minimum exclusiveMinimum "
-    "nullable additionalProperties pattern format date function outputs input_schema optional $ref definitions".split()
+    "type properties required items enum string dict float int anyOf description name parameters minimum "
+    "exclusiveMinimum nullable additionalProperties pattern format date function outputs input_schema optional "
+    "$ref definitions".split()
 )
 leaf = st.none() | st.booleans() | st.integers(-5, 5) | words | st.text(max_size=5)
 anything = st.recursive(
@@ -72,8 +74,8 @@ def test_a_valid_schema_is_left_alone():
          ".x.exclusiveMinimum: draft 4's True -> a number"),
         ({"type": "string", "enum": "red | green"}, {"type": "string", "enum": ["red", "green"]},
          ".x.enum: text -> a list"),
-        ({"type": "array", "items": [{"type": "int"}, {"type": "str"}]}, {"type": "array", "items": {"type": "integer"}},
-         ".x.items: one schema a place -> one schema for all"),
+        ({"type": "array", "items": [{"type": "int"}, {"type": "str"}]},
+         {"type": "array", "items": {"type": "integer"}}, ".x.items: one schema a place -> one schema for all"),
         ({"type": "string", "maxLength": "ten"}, {"type": "string"}, ".x.maxLength: left out"),
         ({"$ref": "http://elsewhere/schema"}, {}, ".x.$ref: left out"),
     ],
@@ -104,10 +106,10 @@ def test_a_bare_map_of_parameters_becomes_an_object():
 @pytest.mark.parametrize(
     "data",
     [
-        {"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}},
-        {"name": "find", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}},
-        {"name": "find", "input_schema": {"type": "object", "properties": {"q": {"type": "string"}}}},
-        {"name": "find", "inputSchema": {"type": "object", "properties": {"q": {"type": "string"}}}},
+        {"type": "function", "function": {"name": "find", "parameters": ASKING}},
+        {"name": "find", "parameters": ASKING},
+        {"name": "find", "input_schema": ASKING},
+        {"name": "find", "inputSchema": ASKING},
     ],
     ids=["OpenAI", "bare", "Anthropic", "MCP"],
 )  # fmt: skip
