@@ -114,7 +114,7 @@ def rows(path: Path) -> list:
 
 async def test_every_persona_ends_as_a_verified_task_or_as_a_rejection_with_a_reason(cli, tmp_path: Path):
     trouble = Troublesome()
-    (tmp_path / "synthagent.toml").write_text("request_timeout = 0.5\n")
+    (tmp_path / "synthagent.toml").write_text("request_timeout = 0.5\nattempts = 3\n")
     out = tmp_path / "tasks.jsonl"
     async with StubServer(trouble, remember=False) as url:
         words = ("synth", "--teacher", f"openai:stub@{url}", "--personas", personas_file(tmp_path), "--out", out,
