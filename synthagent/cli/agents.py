@@ -139,5 +139,8 @@ def remote(name: str, url: str, settings: Settings, environ: Mapping[str, str]) 
     chat = OpenAIChat(name, url, environ.get(settings.key_env), timeout=settings.request_timeout)
     limiter = Limiter(start=min(settings.in_flight, 1024), most=max(settings.in_flight, 1))
     return retried(
-        paced(chat, limiter, Rate(settings.rpm, settings.tpm)), Backoff(attempts=settings.attempts), rng=random.Random(), sleep=anyio.sleep
+        paced(chat, limiter, Rate(settings.rpm, settings.tpm)),
+        Backoff(attempts=settings.attempts),
+        rng=random.Random(),
+        sleep=anyio.sleep,
     )

@@ -78,6 +78,9 @@ def _plan(lesson: Lesson) -> Plan:
         raise InputError(f"--world: '{lesson.world}' is not one of sql, none")
     if (lesson.band is None) != (lesson.band_agent is None):
         raise InputError("--band and --band-agent belong together")
+    if lesson.band is not None and lesson.band_agent is not None:
+        band_range(lesson.band)
+        role(lesson.band_agent, "--band-agent")
     return Plan(
         world="sql" if lesson.world == "sql" else "none",
         skip=cast(tuple[Skippable, ...], tuple(lesson.skip)),

@@ -1,0 +1,3 @@
+from tests.synthesis.conftest import make, many, many_tasks, personas
+
+__all__ = ["make", "many", "many_tasks", "personas"]
