@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks.figures import Figure, machine
 from benchmarks.model_calls import model_calls
 from benchmarks.startup import help_
+from benchmarks.teaching import teaching
 from benchmarks.throughput import episodes, synthesis
 from benchmarks.worlds import tool_step, world_reset
 from synthagent.cli.main import collect_less
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "episodes": episodes,
     "synthesis": synthesis,
     "model_calls": model_calls,
+    "teaching": teaching,
 }
 
 

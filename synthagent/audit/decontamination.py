@@ -152,9 +152,11 @@ def overlaps(tasks: Iterable[Task], index: Index, allowed: Iterable[str] = ()) -
             if tool.name in task.world.ends_episode:
                 continue
             shape = _shape(tool.name, tool.function.parameters.get("properties", {}))
-            if shape in index.schemas and tool.name not in passed:
+            if " ".join(words(tool.name)) in passed:
+                continue
+            if shape in index.schemas and shape is not None:
                 yield Overlap("schema", task.id, f"brief.tools.{tool.name}", tool.name, index.schemas[shape])
-            elif tool.name in index.tools and tool.name not in passed:
+            elif tool.name in index.tools:
                 yield Overlap("tool", task.id, f"brief.tools.{tool.name}", tool.name, index.tools[tool.name])
 
 

@@ -62,7 +62,7 @@ def synth(
     band: Annotated[str | None, typer.Option(help="Keep tasks an agent earns so much on: 0.2-0.85.")] = None,
     band_agent: Annotated[str | None, typer.Option(help="The agent of --band.")] = None,
     band_n: Annotated[int, typer.Option(help="Its tries a task.", min=1)] = 4,
-    licence: Annotated[str, typer.Option(help="Licence of the teacher's output, noted in each task.")] = "",
+    licence: Annotated[str | None, typer.Option(help="Licence of the teacher's output, noted in each task.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the teacher stopped.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Keep every exchange with the teacher.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")] = None,
@@ -90,7 +90,7 @@ def synth(
     lesson = Lesson(
         out=out, n=n, teacher=teacher, seed=seed, personas=personas, limit=limit, world=world, skip=skip or (),
         rounds=rounds, tries=tries, similar=similar, max_tokens=max_tokens, max_usd=max_usd, band=band,
-        band_agent=band_agent, band_n=band_n, licence=licence, resume=resume, record=record, config=config,
+        band_agent=band_agent, band_n=band_n, licence=licence or "", resume=resume, record=record, config=config,
         options=options,
     )  # fmt: skip
     run_teach(lesson, dry_run, json)

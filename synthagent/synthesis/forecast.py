@@ -9,17 +9,17 @@ from synthagent.schema.messages import Usage
 from synthagent.synthesis.teaching import Plan
 
 _STAGES: Mapping[str, tuple[int, int]] = {
-    "scenario": (0, 350),
-    "toolset": (500, 800),
-    "review": (700, 350),
-    "tables": (800, 900),
-    "programs": (1_400, 1_100),
-    "grounding": (700, 700),
-    "fuzz": (400, 500),
-    "reference": (1_300, 550),
-    "rubric": (1_300, 200),
+    "scenario": (30, 250),
+    "toolset": (120, 600),
+    "review": (350, 250),
+    "tables": (400, 600),
+    "programs": (1_400, 700),
+    "grounding": (400, 600),
+    "fuzz": (200, 350),
+    "reference": (900, 450),
+    "rubric": (900, 200),
 }
-"""Stage -> (tokens of what earlier stages put into its prompt, tokens of a good answer), from recorded runs."""
+"""Stage -> (tokens that earlier stages put into its prompt, tokens of an answer) for a task of ordinary size."""
 _REPAIRS: Mapping[str, tuple[int, int]] = {"programs": (1_600, 300), "reference": (2_500, 550), "rubric": (1_900, 200)}
 """Stage -> tokens read and written by one round of repair."""
 _TOOLS = 5

@@ -86,8 +86,7 @@ def test_a_whole_tool_schema_fails_and_a_tools_name_alone_is_only_told(task):
 
 def test_our_own_prompts_are_looked_at_too(task):
     line = max(prompts.source("synthesis/scenario").splitlines(), key=lambda text: len(text.split()))
-    overlap = found(task, ("eval.md", line))[0]
-    assert (overlap.task, overlap.field) == ("synthesis/scenario", "prompt")
+    assert ("synthesis/scenario", "prompt") in [(o.task, o.field) for o in found(task, ("eval.md", line))]
 
 
 def test_everything_a_task_says_is_looked_at(task):

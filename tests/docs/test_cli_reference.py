@@ -66,6 +66,8 @@ def test_a_command_has_the_options_and_defaults_that_are_documented(name: str):
     assert said.keys() == real.keys()
     # A default in words ("by difficulty") stands for an option that is not set; the settings hold some of those.
     settled = {f"--{key.replace('_', '-')}": value for key, value in defaults_of_settings().items()}
+    if name in ("synthagent synth", "synthagent evolve"):
+        del settled["--max-tokens"]  # there it is a budget
     for word, default in said.items():
         expected = real[word] if real[word] != "none" else str(settled.get(word, "none"))
         assert default == expected or (expected == "none" and not default.isdigit()), word
@@ -118,6 +120,13 @@ def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Pa
     assert shown == columns("synthagent show")
     compared = printed("report", folder, "--compare", folder)
     assert list(compared) == ["agents", "comparison"]
+    assert [list(printed("perturb", tasks, "-o", tmp_path / "new.jsonl"))] == columns("synthagent perturb")
+    assert [list(printed("audit", "diversity", tasks))] == columns("synthagent audit diversity")
+    against = ("--against", tasks)
+    assert [list(printed("audit", "decontaminate", tasks, *against))] == columns("synthagent audit decontaminate")
+    (tmp_path / "none.json").write_text("[]")
+    imported = printed("import", tmp_path / "none.json", "-o", tmp_path / "imported.jsonl")
+    assert [list(imported)] == columns("synthagent import")
     assert [list(printed("score", folder))] == columns("synthagent score")
     assert [list(printed("models", "list")[0])] == columns("synthagent models list")
     assert [list(printed("doctor")[0])] == columns("synthagent doctor")
