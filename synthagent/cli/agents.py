@@ -45,7 +45,8 @@ def role(text: str, option: str = "--agent") -> Role:
     """
     scheme, colon, argument = text.partition(":")
     if not colon or not argument:
-        forms = "scripted:NAME, openai:MODEL@URL, gguf:PATH, local:NAME"
+        first = "procedural" if option == "--teacher" else "scripted:NAME"
+        forms = f"{first}, openai:MODEL@URL, gguf:PATH, local:NAME"
         raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
     if scheme == "scripted" and argument not in AGENTS:
         raise InputError(f"{option}: no scripted agent '{argument}'", way_out=f"known: {', '.join(AGENTS)}")
