@@ -36,9 +36,10 @@ from synthagent.synthesis.fuzzing import FuzzDraft
 from synthagent.synthesis.rubric import ViolationsDraft
 from synthagent.synthesis.scenario import Scenario
 from synthagent.synthesis.solving import Plan as ReferencePlan
+from synthagent.synthesis.tables import TablesDraft
 from synthagent.synthesis.teaching import Desk, Outcome, Plan, outcome_of
 from synthagent.synthesis.toolset import Review, Toolset
-from synthagent.synthesis.world import ProgramsDraft, TablesDraft
+from synthagent.synthesis.world import ProgramsDraft
 from tests import teachers
 
 REPEATS = 3

@@ -50,4 +50,4 @@ async def ground(teacher: Structured, scenario: Scenario, tools: Sequence[ToolDr
         grounding={grounding.tool: grounding.text for grounding in draft.texts if grounding.tool in names},
     )
     simulated = dict.fromkeys(names, "the task was made without a world")
-    return Built((*(tool_of(tool) for tool in tools), transfer_tool()), world, simulated)
+    return Built((*(tool_of(tool) for tool in tools), transfer_tool()), world, tuple(tools), simulated)

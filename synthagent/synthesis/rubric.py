@@ -23,7 +23,8 @@ from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.drafts import Name, Rule, ToolDraft, rule_text
 from synthagent.synthesis.outcomes import Outcomes
 from synthagent.synthesis.solving import Solution
-from synthagent.synthesis.world import Argument, TablesDraft
+from synthagent.synthesis.tables import TablesDraft
+from synthagent.synthesis.world import Argument
 
 
 class TrapCall(Record):

@@ -30,7 +30,8 @@ from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.drafts import Name, ToolDraft
 from synthagent.synthesis.executing import Run, run
 from synthagent.synthesis.scenario import Scenario
-from synthagent.synthesis.world import Argument, Built, TablesDraft
+from synthagent.synthesis.tables import TablesDraft
+from synthagent.synthesis.world import Argument, Built
 
 _EXPRESSION = re.compile(r"\$([A-Za-z_]\w*)(?:\[([^\[\]]+)\])?((?:\.\w+)*)")
 _PLACEHOLDER = re.compile(r"\{(\$[^{}]+)\}")

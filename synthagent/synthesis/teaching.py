@@ -24,6 +24,7 @@ from synthagent.synthesis.personal_data import personal_data
 from synthagent.synthesis.procedural.voice import disposition_of
 from synthagent.synthesis.red_team import too_easy
 from synthagent.synthesis.screening import objections, pending
+from synthagent.synthesis.tables import TablesDraft
 
 Skippable = Literal["review", "rules", "fuzz", "screening"]
 """Stages that can be left out; the rest cannot do without one another."""
@@ -166,15 +167,16 @@ async def _made(desk: Desk, index: int, persona: str, sample: int) -> tuple[Task
     desk.keep(index, "scenario", dump(idea))
     tools = await _toolset(desk, index, idea, sample)
     tables, built = await _world(desk, index, idea, tools, sample)
+    drafts = built.drafts
     fuzzed = await _fuzzed(desk, index, persona, idea, tools, sample)
     solution = await solving.solve(
-        desk.teacher, idea, tools.tools, built, tables, fuzzed.instruction, fuzzed.hidden,
+        desk.teacher, idea, drafts, built, tables, fuzzed.instruction, fuzzed.hidden,
         rounds=desk.plan.rounds, sample=sample,
     )  # fmt: skip
     _count(desk, repairs=solution.rounds)
     desk.keep(index, "reference", [dump(step) for step in solution.steps])
     drafted = await rubric.draft(
-        desk.teacher, tools.tools, tools.rules, tables, solution, idea.workflow, rounds=desk.plan.rounds, sample=sample
+        desk.teacher, drafts, tools.rules, tables, solution, idea.workflow, rounds=desk.plan.rounds, sample=sample
     )
     _count(desk, repairs=drafted.rounds)
     desk.keep(index, "rubric", {"rubric": dump(drafted.rubric), "dropped": dict(drafted.dropped)})
@@ -193,7 +195,7 @@ async def _toolset(desk: Desk, index: int, idea: scenario.Scenario, sample: int)
 
 async def _world(
     desk: Desk, index: int, idea: scenario.Scenario, tools: toolset.Toolset, sample: int
-) -> tuple[world.TablesDraft | None, world.Built]:
+) -> tuple[TablesDraft | None, world.Built]:
     if desk.plan.world == "none":
         built = await grounding.ground(desk.teacher, idea, tools.tools, sample)
         desk.keep(index, "grounding", dump(built.world))

@@ -6,14 +6,13 @@ is left to be simulated by a model from a grounding text. Nothing a teacher writ
 """
 
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import orjson
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from synthagent import prompts
 from synthagent.errors import EpisodeFailure, TaskFault
@@ -22,47 +21,15 @@ from synthagent.schema.record import Record
 from synthagent.schema.tasks import Function, Require, Return, Run, Step, Tool, World
 from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.world import Blueprint
+from synthagent.synthesis.deriving import agreed, derived
 from synthagent.synthesis.drafts import Name, Scalar, ToolDraft, tool_of
 from synthagent.synthesis.scenario import Scenario
+from synthagent.synthesis.tables import TablesDraft, ddl_of, rows_of, table_faults
 from synthagent.synthesis.toolset import Toolset
 
 TRANSFER = "transfer_to_human"
-_TYPES = {"INTEGER": "INTEGER", "INT": "INTEGER", "BOOLEAN": "INTEGER", "BOOL": "INTEGER", "BIGINT": "INTEGER",
-          "REAL": "REAL", "FLOAT": "REAL", "DOUBLE": "REAL", "DECIMAL": "REAL", "NUMERIC": "REAL"}  # fmt: skip
 _NAMED = re.compile(r"(?<![\w:'\"]):([A-Za-z_]\w*)")
 _BOUND = re.compile(r"(?<![\w:'\"])[@$](?=[A-Za-z_])")
-
-
-def _type(value: Any) -> Any:
-    """SQL types as people write them -> the three of a STRICT table; all else is text (dates, names, ids)."""
-    return _TYPES.get(value.split("(")[0].strip().upper(), "TEXT") if isinstance(value, str) else value
-
-
-class Column(Record):
-    """One column of a table."""
-
-    name: Name
-    type: Annotated[Literal["TEXT", "INTEGER", "REAL"], BeforeValidator(_type)]
-    """Dates and ids are TEXT, money is an INTEGER of cents, yes/no is an INTEGER 0 or 1."""
-    key: bool = False
-    """Part of the primary key."""
-
-
-class TableDraft(Record):
-    """One table with its rows."""
-
-    name: Name
-    columns: tuple[Column, ...] = Field(min_length=1, max_length=12)
-    rows: tuple[tuple[Scalar, ...], ...] = Field(min_length=1, max_length=40)
-    """Each a list with one value a column, in the columns' order."""
-
-
-class TablesDraft(Record):
-    """The records behind the tools."""
-
-    now: str
-    """The moment at which it all happens: YYYY-MM-DDTHH:MM:SS"""
-    tables: tuple[TableDraft, ...] = Field(min_length=1, max_length=6)
 
 
 class StepDraft(Record):
@@ -103,6 +70,8 @@ class Built:
     tools: tuple[Tool, ...]
     """As the agent sees them, with the hand-over to a human."""
     world: World
+    drafts: tuple[ToolDraft, ...]
+    """The same as they were drafted, without the hand-over, their types those of the tables."""
     simulated: Mapping[str, str] = field(default_factory=dict)
     """Tools that would not compile -> the last error."""
     rounds: int = 0
@@ -126,21 +95,20 @@ async def build(
     messages = [{"role": "user", "content": prompt}]
     drafted = await teacher.ask(messages, ProgramsDraft, stage="programs", sample=sample)
     drafts = {draft.tool: draft for draft in drafted.value.programs}
-    bench = Bench(tables, toolset)
+    tools = agreed(toolset.tools, tables)
+    bench = Bench(tables, tools)
     sent_back = 0
     simulated: dict[str, str] = {}
-    for tool in toolset.tools:
-        draft, errors = drafts.get(tool.name), ["there is no program for this tool"]
+    for tool in tools:
+        draft = drafts.get(tool.name)
         for left in range(rounds, -1, -1):
-            errors = bench.errors(tool, draft) if draft else errors
+            errors = bench.settle(tool, draft)
             if not errors or not left:
                 break
             sent_back += 1
             draft = await _repaired(teacher, tables, tool, draft, errors, sample)
         if errors:
             simulated[tool.name] = "; ".join(errors)
-        elif draft:
-            bench.programs[tool.name] = program_of(tool, draft, [p.name for p in tool.parameters])
     return tables, bench.built(simulated, sent_back)
 
 
@@ -165,61 +133,6 @@ async def _repaired(
     except NotUnderstood:
         return draft  # this round is lost; the tool's errors stand
     return found.model_copy(update={"tool": tool.name})
-
-
-def table_faults(draft: TablesDraft) -> Iterator[str]:
-    """What keeps the tables from being a world, in words for their author."""
-    for table in draft.tables:
-        if not any(column.key for column in table.columns):
-            yield f"{table.name}: no column is marked as key"
-        for number, row in enumerate(table.rows):
-            if len(row) != len(table.columns):
-                yield f"{table.name}, row {number + 1}: {len(row)} values for {len(table.columns)} columns"
-    try:
-        world = World(now=draft.now, ddl=ddl_of(draft), rows=rows_of(draft), programs={})
-        compile_world((), world, "draft")
-    except (TaskFault, ValueError, sqlite3.Error) as fault:
-        yield str(fault)
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?", draft.now):
-        yield f"now: '{draft.now[:40]}' is no moment such as 2031-05-07T10:00:00"
-
-
-def ddl_of(draft: TablesDraft) -> str:
-    """CREATE TABLE statements for drafted tables."""
-    return "\n".join(_create(table) for table in draft.tables)
-
-
-def _create(table: TableDraft) -> str:
-    # Names are \w+ by `snake`: quoting keeps SQL's own words (order, group) usable, nothing can end the quotes.
-    columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
-    keys = ", ".join(f'"{column.name}"' for column in table.columns if column.key)
-    return f'CREATE TABLE "{table.name}" ({columns}, PRIMARY KEY ({keys})) STRICT;'
-
-
-def rows_of(draft: TablesDraft) -> dict[str, tuple[tuple[Any, ...], ...]]:
-    """Rows, each value in its column's type where that is plain (a number written as text, a truth as 0 or 1)."""
-    return {
-        table.name: tuple(
-            tuple(_stored(value, column.type) for value, column in zip(row, table.columns, strict=False))
-            for row in table.rows
-        )
-        for table in draft.tables
-    }
-
-
-def _stored(value: Scalar, kind: str) -> Any:
-    if isinstance(value, bool):
-        return int(value) if kind == "INTEGER" else str(value).lower() if kind == "TEXT" else float(value)
-    if kind == "TEXT" and isinstance(value, int | float):
-        return str(value)
-    if kind != "TEXT" and isinstance(value, str):
-        try:
-            return int(value) if kind == "INTEGER" else float(value)
-        except ValueError:
-            return value  # the table's own type check says what is wrong
-    if kind == "INTEGER" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return float(value) if kind == "REAL" and isinstance(value, int) else value
 
 
 def program_of(tool: ToolDraft, draft: ProgramDraft, parameters: Sequence[str]) -> tuple[Step, ...]:
@@ -255,17 +168,31 @@ def _meant(bound: set[str], parameters: Sequence[str]) -> dict[str, str]:
 class Bench:
     """Where programs are tried: the drafted tables, and the programs that have passed."""
 
-    def __init__(self, tables: TablesDraft, toolset: Toolset):
+    def __init__(self, tables: TablesDraft, tools: Sequence[ToolDraft]):
         self._tables = tables
-        self._tools = {draft.name: tool_of(draft) for draft in toolset.tools}
-        self._names = {draft.name: draft for draft in toolset.tools}
+        self._tools = {draft.name: tool_of(draft) for draft in tools}
+        self._names = {draft.name: draft for draft in tools}
         self._world = World(now=tables.now, ddl=ddl_of(tables), rows=rows_of(tables), programs={})
         self.programs: dict[str, tuple[Step, ...]] = {}
 
-    def errors(self, tool: ToolDraft, draft: ProgramDraft) -> list[str]:
-        """What is wrong with a program, tried on its own example and on values that are on no record."""
+    def settle(self, tool: ToolDraft, draft: ProgramDraft | None) -> list[str]:
+        """Takes the tool's program, or where that does not work the obvious one; what is wrong if there is neither."""
+        names = [parameter.name for parameter in tool.parameters]
+        example = {} if draft is None else {a.name: a.value for a in draft.example if a.value is not None}
+        steps = None if draft is None else program_of(tool, draft, names)
+        errors = ["there is no program for this tool"] if steps is None else self.errors(tool, steps, example)
+        if errors:
+            obvious = derived(tool, self._tables)
+            if obvious is None or self.errors(tool, obvious, {}):
+                return errors
+            steps = obvious
+        assert steps is not None
+        self.programs[tool.name] = steps
+        return []
+
+    def errors(self, tool: ToolDraft, steps: tuple[Step, ...], example: Mapping[str, Scalar]) -> list[str]:
+        """What is wrong with a program, tried on its example, on values of the records and on values of none."""
         own = self._tools[tool.name]
-        steps = program_of(tool, draft, [p.name for p in tool.parameters])
         world = self._world.model_copy(update={"programs": {tool.name: steps}})
         if tool.effect == "write" and not any(isinstance(step, Run) for step in steps):
             return ["the tool writes, but its program has no `run` step"]
@@ -275,13 +202,13 @@ class Bench:
             tables = "; ".join(f"{t.name}({', '.join(c.name for c in t.columns)})" for t in self._tables.tables)
             return [f"{fault} (the tables are {tables})" if "no such" in str(fault) else str(fault)]
         parameters = own.function.parameters["properties"]
-        given = {a.name: a.value for a in draft.example if a.value is not None and a.name in parameters}
+        given = {name: value for name, value in example.items() if name in parameters}
         trouble: list[str] = []
-        for example in (given, *_examples(own, self._tables)):
-            found = _tried(blueprint, tool.name, example)
+        for arguments in (given, *_examples(own, self._tables)):
+            found = _tried(blueprint, tool.name, arguments)
             if not found:
                 return []
-            trouble = trouble or found
+            trouble = found if not trouble or "bad_arguments" in trouble[0] else trouble
             if found[0].startswith("world."):  # the program itself, whatever it is called with
                 break
         return trouble
@@ -296,7 +223,7 @@ class Bench:
                 "grounding": {name: grounding_of(self._names[name], self._tables) for name in simulated},
             }
         )
-        return Built(tools, world, simulated, rounds)
+        return Built(tools, world, tuple(self._names.values()), simulated, rounds)
 
 
 def _tried(blueprint: Blueprint, tool: str, example: Mapping[str, Any]) -> list[str]:

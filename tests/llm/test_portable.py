@@ -7,13 +7,13 @@ import pytest
 from synthagent.llm.portable import complaints, schema_of
 from synthagent.llm.structured import Structured
 from synthagent.schema.record import Record
-from synthagent.synthesis import branching, fuzzing, grounding, rubric, scenario, solving, toolset, world
+from synthagent.synthesis import branching, fuzzing, grounding, rubric, scenario, solving, tables, toolset, world
 
 STAGES = (
     scenario.Scenario,
     toolset.Toolset,
     toolset.Review,
-    world.TablesDraft,
+    tables.TablesDraft,
     world.ProgramsDraft,
     world.ProgramDraft,
     grounding.GroundingDraft,

@@ -142,31 +142,40 @@ async def test_the_gap_between_brief_and_user_can_be_left_out_as_in_the_papers_a
 # ---- a teacher that errs once
 
 
+def _odd(review):
+    """A tool whose output is no column: no program follows from its signature."""
+    review["distractors"][0]["outputs"][0]["name"] = "sowing_month"
+
+
+def _sowing(sql):
+    step = {"do": "return", "sql": sql, "otherwise": ""}
+    return {"tool": "find_planting_month", "steps": [step], "example": [{"name": "seeds", "value": "Purple Carrot"}]}
+
+
+def _says(sql):
+    def change(programs):
+        programs["programs"][3] = _sowing(sql)
+
+    return change
+
+
 async def test_a_program_that_does_not_compile_goes_back_with_the_error():
-    def broken(programs):
-        programs["programs"][1]["steps"][1]["sql"] = "SELECT loan_id FROM borrowings WHERE member_id = :member_id"
-
-    def mended(_):
-        return copy.deepcopy(teachers.PROGRAMS["programs"][1])
-
-    model = Scripted(_with_repairs({"ProgramsDraft": broken}, mended))
+    good = "SELECT max(month) AS sowing_month FROM seeds WHERE seeds = :seeds"
+    changes = {"Review": _odd, "ProgramsDraft": _says("SELECT month FROM almanac WHERE seeds = :seeds")}
+    model = Scripted(_with_repairs(changes, lambda _: _sowing(good)))
     outcome = await taught(model)
     [task] = outcome.tasks
     assert (outcome.compiled, outcome.repairs) == (4, 1)
     assert not task.world.grounding
     told = next(r for r in model.requests if r.stage == "repair_program").messages[0]["content"]
-    assert "no such table: borrowings" in told
+    assert "no such table: almanac" in told
     assert "the tables are members(member_id, name)" in told
 
 
 async def test_a_program_that_never_compiles_leaves_its_tool_to_be_simulated():
-    def hostile(programs):
-        programs["programs"][3]["steps"] = [{"do": "return", "sql": "DROP TABLE seeds", "otherwise": ""}]
-
     kept: list = []
-    outcome = await taught(
-        Scripted(_with_repairs({"ProgramsDraft": hostile}, lambda _: _named("DROP TABLE seeds"))), kept
-    )
+    changes = {"Review": _odd, "ProgramsDraft": _says("DROP TABLE seeds")}
+    outcome = await taught(Scripted(_with_repairs(changes, lambda _: _sowing("DROP TABLE seeds"))), kept)
     [task] = outcome.tasks
     assert (outcome.tools, outcome.compiled, outcome.repairs) == (4, 3, 2)
     assert set(task.world.grounding) == {"find_planting_month"}
@@ -177,9 +186,29 @@ async def test_a_program_that_never_compiles_leaves_its_tool_to_be_simulated():
     assert task.provenance.screening["solvable"] == "passed"
 
 
-def _named(sql):
-    step = {"do": "return", "sql": sql, "otherwise": ""}
-    return {"tool": "find_planting_month", "steps": [step], "example": []}
+async def test_a_program_that_follows_from_the_signature_is_not_asked_for_again():
+    def useless(programs):
+        for program in programs["programs"]:
+            program["steps"] = [{"do": "require", "sql": "SELECT 1", "otherwise": "no"}]
+
+    model = teacher(ProgramsDraft=useless)
+    outcome = await taught(model)
+    [task] = outcome.tasks
+    assert (outcome.compiled, outcome.repairs) == (4, 0)
+    assert "repair_program" not in [request.stage for request in model.requests]
+    assert 'UPDATE "loans" SET "due" = :new_due' in task.world.programs["extend_loan"][1].run
+
+
+async def test_a_tool_and_a_table_that_disagree_on_a_type_are_brought_together():
+    def numbered(tools):
+        tools["tools"][1]["parameters"][0]["type"] = "integer"
+        tools["tools"][2]["parameters"][0]["type"] = "number"
+
+    [task] = (await taught(teacher(Toolset=numbered))).tasks
+    found = {tool.name: tool.function.parameters["properties"] for tool in task.brief.tools}
+    assert found["list_seed_loans"]["member_id"]["type"] == "string"
+    assert found["extend_loan"]["loan_id"]["type"] == "string"
+    assert found["extend_loan"]["new_due"]["format"] == "date"
 
 
 def _with_repairs(changes, repair):
