@@ -1,4 +1,4 @@
-"""Roles on the command line: `scripted:NAME`, `openai:MODEL@URL`, `gguf:PATH`, `local:NAME`, or a plugin's scheme."""
+"""Roles on the command line: `scripted:NAME`, `openai:MODEL@URL`, `gguf:PATH`, `local:NAME`, `recorded:PATH`."""
 
 import os
 import random
@@ -20,7 +20,7 @@ from synthagent.simulation.episode import Cast, Stage, facts_user
 from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
 from synthagent.simulation.scripted_agents import AGENTS, scripted
 
-SCHEMES = ("scripted", "openai", "gguf", "local")
+SCHEMES = ("scripted", "openai", "gguf", "local", "recorded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Role:
     @property
     def name(self) -> str:
         """How it is called in records: a file by its name, an endpoint without anything secret."""
-        return f"{self.scheme}:{Path(self.argument).name if self.scheme == 'gguf' else self.argument}"
+        return f"{self.scheme}:{Path(self.argument).name if self.scheme in ('gguf', 'recorded') else self.argument}"
 
 
 def role(text: str, option: str = "--agent") -> Role:
@@ -46,7 +46,7 @@ def role(text: str, option: str = "--agent") -> Role:
     scheme, colon, argument = text.partition(":")
     if not colon or not argument:
         first = "procedural" if option == "--teacher" else "scripted:NAME"
-        forms = f"{first}, openai:MODEL@URL, gguf:PATH, local:NAME"
+        forms = f"{first}, openai:MODEL@URL, gguf:PATH, local:NAME, recorded:PATH"
         raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
     if scheme == "scripted" and argument not in AGENTS:
         raise InputError(f"{option}: no scripted agent '{argument}'", way_out=f"known: {', '.join(AGENTS)}")
@@ -58,7 +58,7 @@ def role(text: str, option: str = "--agent") -> Role:
         if not at:
             raise InputError(f"{option}: '{text}' lacks the endpoint", way_out="write openai:MODEL@http://host:port/v1")
         remote(name, url, Settings(), {})  # refuses what is no URL
-    if scheme == "gguf" and not Path(argument).is_file():
+    if scheme in ("gguf", "recorded") and not Path(argument).is_file():
         raise InputError(f"{option}: there is no file '{argument}'")
     if scheme == "local":
         _fetched(argument, os.environ)
@@ -123,6 +123,13 @@ async def open_model(
                 yield model, form
             finally:
                 await model.aclose()
+        return
+    if who.scheme == "recorded":
+        from synthagent.llm.recording import Replayed, exchanges
+        from synthagent.storage.journal import read
+
+        kept = list(exchanges(read(Path(who.argument)), who.argument))
+        yield Replayed(kept, kept[0].model if kept else "recorded"), "native"
         return
     made: ChatModel = plugins.load("synthagent.models", who.scheme)(who.argument, settings)
     try:

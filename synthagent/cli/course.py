@@ -97,6 +97,7 @@ async def school(work: Work, ledger: Ledger, folder: CourseFolder) -> AsyncItera
         ladder = Ladder()
         # Once and for all, and on nobody's account: what a persona costs must not depend on who came first.
         await ladder.settled(shared)
+        folder.structured = {"rung": ladder.rung, "downgrades": ladder.downgrades}
 
         def teacher(own: Ledger) -> Structured:
             mine = metered(shared, own, "teacher")
@@ -169,14 +170,15 @@ def finish(
 
     Raises `BudgetSpent` when the budget was the reason to stop.
     """
-    outcomes = [*_up_to(distinct(work, folder), work.n)]
-    count = write_tasks(work.out, (task for outcome in outcomes for task in outcome.tasks))
+    # Read twice from the disk rather than held: a hundred thousand personas need not be in memory.
+    count = write_tasks(work.out, (t for outcome in _up_to(distinct(work, folder), work.n) for t in outcome.tasks))
     result = {
         "tasks": count,
         "seconds": round(time.monotonic() - begun, 3),
-        **figures(outcomes),
+        **figures(_up_to(distinct(work, folder), work.n)),
         "usd": ledger.usd,
         "stages": ledger.rows(),
+        "structured_output": folder.structured,
     }
     if json:
         print_json(result)
@@ -211,5 +213,7 @@ def _print(work: Work, result: Mapping[str, Any]) -> None:
         print_table(rows, ("rejected for", "count"))
     columns: Sequence[str] = ("role", "stage", "calls", "cached", "failed", "prompt", "completion", "seconds", "usd")
     print_table(result["stages"], columns)
+    for downgrade in result["structured_output"].get("downgrades", ()):
+        say(f"the endpoint refused a schema, and was asked in a plainer way: {downgrade}")
     if not result["kept"]:
         say("nothing was kept: this teacher does not manage it, see the reasons above; a larger model may")

@@ -10,7 +10,8 @@ from synthagent.cli.agents import remote
 from synthagent.config import Settings, settings
 from synthagent.errors import InputError, SynthAgentError
 from synthagent.llm.model import ChatModel, ChatRequest
-from synthagent.llm.structured import Ladder
+from synthagent.llm.structured import Ladder, Structured
+from synthagent.synthesis.drafts import ToolDraft
 
 Row = dict[str, object]
 _TOOL = {
@@ -110,14 +111,25 @@ async def _answers(model: ChatModel) -> str:
 
 
 async def _structured(model: ChatModel) -> list[Row]:
-    """How schemas are made known to it, and what was tried before that."""
+    """How schemas are made known to it, what was tried before that, and how it does with a real one."""
     ladder = Ladder()
     try:
         rung = await ladder.settled(model)
     except SynthAgentError as error:
         return [_row("structured output", False, str(error))]
     tried = ", ".join(f"{name}: {outcome}" for name, outcome in ladder.tried)
-    return [_row("structured output", rung not in ("json_object", "prompt"), f"by {rung} ({tried})")]
+    rows = [_row("structured output", rung not in ("json_object", "prompt"), f"by {rung} ({tried})")]
+    wish = "Describe one tool of a library's desk that looks up a member by name. Answer with one JSON object."
+    try:
+        asked = await Structured(model, ladder, max_tokens=600).ask(
+            [{"role": "user", "content": wish}], ToolDraft, stage="doctor"
+        )
+        detail = f"{asked.value.name}, in {asked.turns} turn{'s' if asked.turns > 1 else ''}, by {asked.rung}"
+        rows.append(_row("a record asked for", True, detail))
+    except SynthAgentError as error:
+        rows.append(_row("a record asked for", False, str(error)))
+    rows += [_row("downgrade", False, downgrade) for downgrade in ladder.downgrades]
+    return rows
 
 
 async def _tool_calls(model: ChatModel) -> str:

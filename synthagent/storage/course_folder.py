@@ -39,10 +39,14 @@ class CourseFolder:
         self._exchanges: Journal | None = None
         self._places: dict[int, Span] = {}
         """Persona -> its latest outcome's place: the outcomes themselves stay on disk."""
+        self.structured: dict[str, Any] = {}
+        """How the teacher takes a schema: `rung`, and `downgrades` that a run came to."""
         self.done: set[int] = set()
         """Personas that need not be taken again: all but those that failed for something that may pass."""
         for found in lines(path / OUTCOMES):
-            self._noted(typed(path / OUTCOMES, found, Outcome), found.span)
+            if not isinstance(found.value, dict) or not isinstance(found.value.get("index"), int):
+                typed(path / OUTCOMES, found, Outcome)  # says what is wrong with it, and where
+            self._noted(found.value["index"], found.value.get("passing", False), found.span)
 
     @classmethod
     def open(cls, path: Path, manifest: Mapping[str, Any], *, resume: bool) -> "CourseFolder":
@@ -80,7 +84,7 @@ class CourseFolder:
 
     def add(self, outcome: Outcome) -> None:
         """Appends an outcome; it is in the file when this returns."""
-        self._noted(outcome, self._outcomes.append(dump(outcome)))
+        self._noted(outcome.index, outcome.passing, self._outcomes.append(dump(outcome)))
 
     def keep(self, index: int, stage: str, output: Json) -> None:
         """Appends what a stage gave."""
@@ -107,9 +111,9 @@ class CourseFolder:
         finally:
             self._lock.release()
 
-    def _noted(self, outcome: Outcome, span: Span) -> None:
-        self._places[outcome.index] = span
-        (self.done.discard if outcome.passing else self.done.add)(outcome.index)
+    def _noted(self, index: int, passing: bool, span: Span) -> None:
+        self._places[index] = span
+        (self.done.discard if passing else self.done.add)(index)
 
 
 def _agree(path: Path, manifest: dict[str, Any], resume: bool) -> None:

@@ -6,6 +6,7 @@ counts as a duplicate must not change with a library's version, and every hash h
 
 import hashlib
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
@@ -13,8 +14,8 @@ from itertools import islice
 from synthagent.schema.tasks import Task
 
 _WORD = re.compile(r"[^\W_]+")
-_BANDS, _ROWS = 24, 4
-"""A pair at 0.8 is a candidate with probability 1 - (1 - 0.8^4)^24, more than 0.999999; one at 0.2 with 0.04."""
+_BANDS, _ROWS = 20, 4
+"""A pair at 0.8 is a candidate with probability 1 - (1 - 0.8^4)^20, more than 0.99999; one at 0.2 with 0.03."""
 _PRIME = (1 << 61) - 1
 
 
@@ -58,33 +59,49 @@ class NearDuplicates:
 
     def __init__(self, threshold: float = 0.8):
         self.threshold = threshold
-        self._sets: dict[str, frozenset[int]] = {}
-        self._bands: dict[tuple[int, int], list[str]] = {}
+        self._keys: list[str] = []
+        self._sets: list[array[int]] = []
+        """As arrays: eight bytes a feature and not fifty."""
+        self._bands: dict[int, int | list[int]] = {}
+        """Band -> the one set that has it, as nearly always, or several."""
 
     def nearest(self, found: frozenset[int]) -> tuple[str, float] | None:
         """(key, similarity) of the most similar set at or above the threshold; None if there is none."""
-        best = max(((jaccard(found, self._sets[key]), key) for key in self.candidates(found)), default=(0.0, ""))
+        alike = ((jaccard(found, frozenset(self._sets[place])), self._keys[place]) for place in self._places(found))
+        best = max(alike, default=(0.0, ""))
         return (best[1], best[0]) if best[0] >= self.threshold and best[1] else None
 
     def candidates(self, found: frozenset[int]) -> set[str]:
         """Keys of the sets that share a band with this one: nearly all that are alike, and a few that are not."""
-        return {key for band in _bands(found) for key in self._bands.get(band, ())}
+        return {self._keys[place] for place in self._places(found)}
 
     def add(self, key: str, found: frozenset[int]) -> None:
         """Remembers a set."""
-        self._sets[key] = found
+        place = len(self._keys)
+        self._keys.append(key)
+        self._sets.append(array("Q", sorted(found)))
         for band in _bands(found):
-            self._bands.setdefault(band, []).append(key)
+            there = self._bands.setdefault(band, place)
+            if isinstance(there, list):
+                there.append(place)
+            elif there != place:
+                self._bands[band] = [there, place]
+
+    def _places(self, found: frozenset[int]) -> set[int]:
+        places: set[int] = set()
+        for band in _bands(found):
+            there = self._bands.get(band, ())
+            places.update((there,) if isinstance(there, int) else there)
+        return places
 
 
-def _bands(found: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """The bands of a set's signature, each as (number, hash)."""
+def _bands(found: frozenset[int]) -> Iterator[int]:
+    """The bands of a set's signature, hashed with their numbers."""
     if not found:
         return
     lowest = iter([min((a * value + b) % _PRIME for value in found) for a, b in _permutations()])
     for number in range(_BANDS):
-        rows = tuple(islice(lowest, _ROWS))
-        yield number, hashed(map(str, rows))
+        yield hashed(map(str, (number, *islice(lowest, _ROWS))))
 
 
 @cache

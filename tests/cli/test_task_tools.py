@@ -276,3 +276,20 @@ async def test_tasks_outside_the_band_are_rejected(cli, tmp_path: Path):
         kept = await anyio.to_thread.run_sync(lambda: cli(*words, *all_))
     assert none.json["rejected_by_reason"] == {"screening: pass rate": 1}
     assert kept.json["kept"] == 1
+
+
+async def test_a_recorded_course_can_be_taught_again_without_its_teacher(cli, made: Path, tmp_path: Path):
+    people = made.parent / "one.jsonl"
+    first, again = tmp_path / "first.jsonl", tmp_path / "again.jsonl"
+    async with StubServer(good) as url:
+        words = ("synth", "--teacher", f"openai:stub@{url}", "--personas", people, "--out", first, "--record")
+        done = await anyio.to_thread.run_sync(lambda: cli(*words))
+    assert done.code == 0, done.err
+    words = ("synth", "--teacher", f"recorded:{first}.d/exchanges.jsonl", "--personas", people, "--out", again)
+    done = await anyio.to_thread.run_sync(lambda: cli(*words))
+    assert done.code == 0, done.err
+    one, two = rows(first)[0], rows(again)[0]
+    assert one["id"] == two["id"]
+    other = await anyio.to_thread.run_sync(lambda: cli(*words[:-1], tmp_path / "other.jsonl", "--seed", 5))
+    assert other.code == 2
+    assert "no (further) answer to this request" in other.err

@@ -1,6 +1,5 @@
 """From a persona to a verified task with a teacher that is good, and what becomes of one that is not."""
 
-import copy
 from typing import get_args
 
 import orjson
