@@ -10,6 +10,8 @@ import orjson
 
 SCENARIO = {
     "domain": "seed_library",
+    "person": "Ines Calder",
+    "details": [{"what": "seeds", "value": "Blue Lake Bean"}, {"what": "new return date", "value": "2031-06-20"}],
     "request": (
         "I am Ines Calder and I would like to keep the Blue Lake Bean seeds that I borrowed until 2031-06-20. "
         "Please extend that loan for me and tell me the new return date."

@@ -14,7 +14,7 @@ from synthagent.llm.structured import Structured
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Disposition, Fact, Hidden
 from synthagent.simulation.values import mentions
-from synthagent.synthesis.drafts import Name, Rule, ToolDraft, rule_text
+from synthagent.synthesis.drafts import Name, Rule, ToolDraft, rule_text, snake
 from synthagent.synthesis.leaks import leaked_facts, named_tools
 from synthagent.synthesis.scenario import Scenario
 
@@ -61,10 +61,42 @@ async def fuzz(
     told = [rule_text(rule) for rule in rules]
 
     def check(draft: FuzzDraft) -> list[str]:
-        return [*faults(draft, scenario, [tool.name for tool in tools], told)]
+        return [*faults(mended(draft, scenario), [tool.name for tool in tools], told)]
 
     asked = await teacher.ask(messages, FuzzDraft, stage="fuzz", sample=sample, check=check)
-    return fuzzed(asked.value, disposition)
+    return fuzzed(mended(asked.value, scenario), disposition)
+
+
+def mended(draft: FuzzDraft, scenario: Scenario) -> FuzzDraft:
+    """The draft without facts that are none, and with those that the scenario lists and the draft forgot.
+
+    A fact whose value is not in the request was made up; one that does not say its value, or says another's, is said
+    plainly; a topic that gives the value away is called by its id.
+    """
+    facts: dict[str, FactDraft] = {}
+    listed = [("name", scenario.person), *((detail.what, detail.value) for detail in scenario.details)]
+    values = [fact.value for fact in draft.facts] + [value for _, value in listed]
+    for fact in draft.facts:
+        if fact.id and fact.id not in facts and str(fact.value).strip() and mentions(scenario.request, fact.value):
+            facts[fact.id] = _plain_fact(fact, values)
+    for what, value in listed:
+        if not any(mentions(str(fact.value), value) or mentions(str(value), fact.value) for fact in facts.values()):
+            name = snake(what)
+            facts.setdefault(name, _plain_fact(FactDraft(id=name, topic=what, text="", value=value), values))
+    return draft.model_copy(update={"facts": tuple(facts.values())})
+
+
+def _plain_fact(fact: FactDraft, values: Sequence[str | int | float]) -> FactDraft:
+    told = mentions(fact.text, fact.value) and not any(
+        other != fact.value and mentions(fact.text, other) and not mentions(str(fact.value), other) for other in values
+    )
+    words = fact.id.replace("_", " ")
+    return fact.model_copy(
+        update={
+            "text": fact.text if told else f"It's {fact.value}.",
+            "topic": words if not fact.topic.strip() or mentions(fact.topic, fact.value) else fact.topic,
+        }
+    )
 
 
 def unfuzzed(scenario: Scenario) -> Fuzzed:
@@ -81,18 +113,8 @@ def fuzzed(draft: FuzzDraft, disposition: Disposition) -> Fuzzed:
     return Fuzzed(draft.instruction.strip(), Hidden(goal=draft.goal.strip(), disposition=disposition, facts=facts))
 
 
-def faults(draft: FuzzDraft, scenario: Scenario, tools: Sequence[str], rules: Sequence[str]) -> Iterator[str]:
+def faults(draft: FuzzDraft, tools: Sequence[str], rules: Sequence[str]) -> Iterator[str]:
     """What is wrong with a split, in words for its author."""
-    ids = [fact.id for fact in draft.facts]
-    for name in sorted({name for name in ids if ids.count(name) > 1}):
-        yield f"facts: two have the id '{name}'"
-    for fact in draft.facts:
-        if not fact.id or not fact.topic.strip() or not str(fact.value).strip():
-            yield f"fact '{fact.id}': id, topic and value are needed"
-        elif not mentions(scenario.request, fact.value):
-            yield f"fact '{fact.id}': the value {fact.value!r} is not in the request; take it from there"
-        if mentions(fact.topic, fact.value):
-            yield f"fact '{fact.id}': its topic gives the value away"
     found = fuzzed(draft, "cooperative")
     yield from leaked_facts(found.instruction, rules, found.hidden)
     yield from named_tools(found.instruction, tools)
