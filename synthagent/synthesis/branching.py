@@ -148,13 +148,25 @@ def _shown(task: Task, ran: Run) -> dict[str, Any]:
         ],
         "rules": task.brief.rules,
         "ddl": task.world.ddl,
-        "rows": {name: [orjson.dumps(row).decode() for row in rows] for name, rows in task.world.rows.items()},
+        "rows": {name: _near(rows, ran) for name, rows in task.world.rows.items()},
         "calls": [
             (step.call, orjson.dumps(ran.arguments[n]).decode(), orjson.dumps(ran.results[n]).decode()[:600])
             for n, step in enumerate(task.reference)
             if isinstance(step, CallStep)
         ],
     }
+
+
+_MOST_ROWS = 25
+"""Rows of a table that a teacher is shown."""
+
+
+def _near(rows: Sequence[Sequence[Any]], ran: Run) -> list[str]:
+    """A table's rows, those that the calls have to do with first, and how many are not shown."""
+    used = {value for arguments in ran.arguments.values() for value in arguments.values() if isinstance(value, str)}
+    ordered = sorted(rows, key=lambda row: not used & {value for value in row if isinstance(value, str)})
+    more = [f"(and {len(rows) - _MOST_ROWS} more)"] if len(rows) > _MOST_ROWS else []
+    return [*(orjson.dumps(row).decode() for row in ordered[:_MOST_ROWS]), *more]
 
 
 class Unfit(Exception):

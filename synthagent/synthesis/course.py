@@ -46,11 +46,15 @@ async def teach(personas: Iterable[J], course: Course[J], sink: Sink) -> BudgetS
         sink(outcome)
         streak.see("; ".join(outcome.details)[:300] if outcome.passing else None)
 
+    left = iter(personas)
+
     def jobs() -> Iterator[J]:
-        for job in personas:
-            if spent or course.enough():
+        # Asked before a job is taken: one that is taken and not done would be missing from the next round.
+        while not spent and not course.enough():
+            try:
+                yield next(left)
+            except StopIteration:
                 return
-            yield job
 
     await work_off(jobs(), do, course.in_flight)
     return spent[0] if spent else None
