@@ -117,9 +117,19 @@ async def _tables(teacher: Structured, scenario: Scenario, toolset: Toolset, sam
     messages = [{"role": "user", "content": prompt}]
 
     def check(draft: TablesDraft) -> list[str]:
-        return [*table_faults(draft)]
+        return [*table_faults(draft), *_unknown_fields(toolset.tools, draft)]
 
     return (await teacher.ask(messages, TablesDraft, stage="tables", sample=sample, check=check)).value
+
+
+def _unknown_fields(tools: Sequence[ToolDraft], tables: TablesDraft) -> Iterator[str]:
+    """Tables that have hardly a column in common with the tools cannot be what is behind them."""
+    columns = {column.name for table in tables.tables for column in table.columns}
+    fields = {name.removeprefix("new_") for tool in tools for name in (*(p.name for p in tool.parameters),
+                                                                        *(o.name for o in tool.outputs))}  # fmt: skip
+    missing = sorted(fields - columns)
+    if len(missing) > len(fields) / 2:
+        yield f"no table has a column for {', '.join(missing)}, which the tools take or give back: use these names"
 
 
 async def _repaired(
@@ -199,6 +209,9 @@ class Bench:
         try:
             blueprint = compile_world((own,), world, "draft")
         except TaskFault as fault:
+            if "its one `return`" in str(fault):
+                outputs = ", ".join(output.name for output in tool.outputs)
+                return [f'{fault}: end with {{"do": "return", "sql": "SELECT {outputs} FROM ...", "otherwise": ""}}']
             tables = "; ".join(f"{t.name}({', '.join(c.name for c in t.columns)})" for t in self._tables.tables)
             return [f"{fault} (the tables are {tables})" if "no such" in str(fault) else str(fault)]
         parameters = own.function.parameters["properties"]
