@@ -267,6 +267,12 @@ def _airline(scenario):
     scenario["domain"] = "airline support"
 
 
+def _unrelated(tables):
+    for table in tables["tables"]:
+        for number, column in enumerate(table["columns"]):
+            column["name"] = f"field_{number}"
+
+
 def _no_write(plan):
     plan["steps"] = [plan["steps"][0], plan["steps"][-1]]
     plan["steps"][-1]["text"] = "Done."
@@ -302,6 +308,7 @@ def _guessing(plan):
         ({"Review": _unsolvable}, "review", "not solvable", "a tool that extends loans"),
         ({"Review": _drops_all}, "review", "not solvable", "no tool is left"),
         ({"TablesDraft": '{"now": "today", "tables": []}'}, "tables", "not understood", "at least 1 item"),
+        ({"TablesDraft": _unrelated}, "tables", "not understood", "no table has a column for"),
         ({"FuzzDraft": "no"}, "fuzz", "not understood", "no JSON object"),
         ({"Plan": _no_write}, "reference", "no plan works", "calls no tool"),
         ({"Plan": _guessing}, "reference", "no plan works", "is not in the message"),
