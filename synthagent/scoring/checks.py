@@ -217,13 +217,13 @@ def _matching(pattern: CallPattern, evidence: Evidence) -> Iterator[int]:
     if pattern.where is None or not candidates:
         yield from (index for index, _ in candidates)
         return
-    bound = [(pattern.where, _Bound(event.arguments or {})) for _, event in candidates]
+    bound = [(pattern.where, Bound(event.arguments or {})) for _, event in candidates]
     for (index, _), rows in zip(candidates, evidence.query(bound), strict=True):
         if rows:
             yield index
 
 
-class _Bound(dict[str, Any]):
+class Bound(dict[str, Any]):
     """Arguments for a `where`: absent is NULL, arrays and objects cannot be compared and are NULL too."""
 
     def __init__(self, arguments: Mapping[str, Any]):

@@ -29,6 +29,7 @@ from synthagent.schema.tasks import (
     identified,
     world_id_of,
 )
+from synthagent.scoring.checks import Bound
 from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.hearing import Listener
@@ -285,19 +286,12 @@ def _deed(task: Task, draft: BranchDraft, legal: Run, illegal: Run, before: Blue
     return deed
 
 
-class _Bound(dict[str, Any]):
-    """Arguments of a `where`: absent is NULL."""
-
-    def __missing__(self, name: str) -> None:
-        return None
-
-
 def _breaks(blueprint: Blueprint, where: str, arguments: Mapping[str, Any], draft: BranchDraft) -> bool:
     with blueprint.open() as world:
         world.call(draft.rule.tool, orjson.dumps(arguments).decode())
         final = world.final()
     try:
-        return bool(blueprint.query(final, [(where, _Bound(arguments))])[0])
+        return bool(blueprint.query(final, [(where, Bound(arguments))])[0])
     except (Denied, BudgetExceeded, EpisodeFailure, sqlite3.Error, ValueError) as error:
         raise Unfit(f"where: it does not run: {error}") from error
 

@@ -18,6 +18,7 @@ from synthagent.llm.structured import NotUnderstood, Structured
 from synthagent.schema.checks import All, Asked, Before, Called, CallPattern, Check, Said, SaidSpec
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import AskStep, CallStep, Criterion, ReferenceStep, Rubric, SayStep
+from synthagent.scoring.checks import Bound
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.drafts import Name, Rule, ToolDraft, rule_text
@@ -151,7 +152,7 @@ def trouble_with(violation: Violation, rule: Rule, blueprint: Blueprint, solutio
             if not result.ok:
                 return f"the trap's call {call.tool} {orjson.dumps(_plain(call)).decode()} fails: {result.response}"
         final = world.final()
-    statements = [(where, _Bound(arguments)) for arguments in (_plain(calls[-1]), *reference)]
+    statements = [(where, Bound(arguments)) for arguments in (_plain(calls[-1]), *reference)]
     try:
         trap, *own = blueprint.query(final, statements)
     except (Denied, BudgetExceeded, EpisodeFailure, sqlite3.Error, ValueError) as error:
@@ -168,13 +169,6 @@ def _tried(calls: Sequence[TrapCall], blueprint: Blueprint) -> str:
             if not result.ok:
                 return f"the trap's call {call.tool} fails: {result.response}"
     return ""
-
-
-class _Bound(dict[str, Any]):
-    """Arguments of a `where`: absent is NULL."""
-
-    def __missing__(self, name: str) -> None:
-        return None
 
 
 def _plain(call: TrapCall) -> dict[str, Any]:
