@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from synthagent.schema.tasks import Hidden
+from synthagent.schema.tasks import Hidden, Tool
 from synthagent.simulation.values import mentions
 
 
@@ -22,6 +22,21 @@ def leaked_facts(instruction: str, rules: Sequence[str], hidden: Hidden) -> Iter
         for other in hidden.facts:
             if other.id != fact.id and mentions(fact.text, other.value) and other.value != fact.value:
                 yield f"fact '{fact.id}' gives away fact '{other.id}'"
+
+
+def leaking_tools(tools: Sequence[Tool], hidden: Hidden) -> Iterator[str]:
+    """Each tool that says a hidden value itself: as the only choice of a parameter, or a name, id or date in its words.
+
+    A plain word in a description, such as one of the kinds of things there are, is no more than a choice.
+    """
+    for tool in tools:
+        schemas = [s for s in tool.function.parameters.get("properties", {}).values() if isinstance(s, dict)]
+        only = [s["enum"][0] for s in schemas if len(s.get("enum", ())) == 1]
+        told = [tool.function.description, *(str(s.get("description", "")) for s in schemas)]
+        for fact in hidden.facts:
+            own = any(letter.isupper() or letter.isdigit() for letter in str(fact.value))
+            if fact.value in only or (own and any(mentions(text, fact.value) for text in told)):
+                yield f"the tool {tool.name} gives away fact '{fact.id}'"
 
 
 def named_tools(instruction: str, tools: Sequence[str]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play,
 from synthagent.simulation.scripted_agents import Reference, Says, resolve
 from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
-from synthagent.synthesis.leaks import leaked_facts, named_tools
+from synthagent.synthesis.leaks import leaked_facts, leaking_tools, named_tools
 
 _LIMITS = Limits()
 
@@ -136,6 +136,7 @@ def positive(check: Check) -> bool:
 def _leaks(task: Task) -> Iterator[str]:
     brief, hidden = task.brief, task.hidden
     yield from leaked_facts(brief.instruction, brief.rules, hidden)
+    yield from leaking_tools(brief.tools, hidden)
     yield from named_tools(brief.instruction, [tool.name for tool in brief.tools])
 
 

@@ -135,8 +135,12 @@ def solution(
     drafted = [*_translated(plan.steps, facts, tools)]
     steps, numbers = [step for step, _ in drafted], [min(max(goal, 1), goals) - 1 for _, goal in drafted]
     _refuse_guesses(steps, tools, instruction)
-    if not any(isinstance(step, CallStep) for step in steps):
+    called = {step.call for step in steps if isinstance(step, CallStep)}
+    if not called:
         raise PlanFault("the plan calls no tool")
+    writes = {tool.name for tool in built.tools if tool.effect == "write"} - set(built.world.ends_episode)
+    if writes and not called & writes:
+        raise PlanFault(f"the plan changes nothing: the person wants something done ({', '.join(sorted(writes))})")
     used = {fact_id for step in steps if isinstance(step, CallStep) for fact_id in facts_used(step.args)}
     # A question whose answer nothing needs would make an interaction out of small talk.
     kept = [n for n, step in enumerate(steps) if not (isinstance(step, AskStep) and step.ask not in used)]

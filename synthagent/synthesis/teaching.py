@@ -204,6 +204,8 @@ async def _world(
     tables, built = await world.build(desk.teacher, idea, tools, rounds=desk.plan.rounds, sample=sample)
     _count(desk, repairs=built.rounds, compiled=built.compiled)
     desk.keep(index, "world", {"world": dump(built.world), "simulated": dict(built.simulated)})
+    if not built.compiled:
+        raise Refused("world", "no program works", [f"{tool}: {why}" for tool, why in built.simulated.items()])
     return tables, built
 
 

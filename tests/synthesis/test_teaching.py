@@ -185,6 +185,29 @@ async def test_a_program_that_never_compiles_leaves_its_tool_to_be_simulated():
     assert task.provenance.screening["solvable"] == "passed"
 
 
+async def test_a_world_in_which_no_program_works_is_none():
+    def odd_all(tools):
+        for tool in tools["tools"]:
+            tool["outputs"][0]["name"] = f"{tool['outputs'][0]['name']}_or_so"
+
+    def odd(review):
+        _odd(review)
+
+    changes = {"Toolset": odd_all, "Review": odd, "ProgramsDraft": '{"programs": []}'}
+
+    def answer(request):
+        kind = teachers.wanted(request.messages)
+        if request.stage == "repair_program":
+            return orjson.dumps({**_sowing("DROP TABLE seeds")}).decode()
+        change = changes.get(kind)
+        return change if isinstance(change, str) else teachers.answer(kind, change)
+
+    model = Scripted(lambda request: PROBED if request.stage == "probe" else answer(request))
+    outcome = await taught(model)
+    assert (outcome.stage, outcome.reason) == ("world", "no program works")
+    assert (outcome.tools, outcome.compiled) == (4, 0)
+
+
 async def test_a_program_that_follows_from_the_signature_is_not_asked_for_again():
     def useless(programs):
         for program in programs["programs"]:
@@ -294,6 +317,11 @@ def _hostile_where(rubric):
     rubric["violations"][0]["where"] = "DELETE FROM loans"
 
 
+def _only_looks(plan):
+    plan["steps"] = [step for step in plan["steps"] if step["name"] != "extend_loan"]
+    plan["steps"][-1]["text"] = "Done."
+
+
 def _guessing(plan):
     plan["steps"][5]["arguments"][1]["value"] = "2031-06-21"
 
@@ -311,6 +339,7 @@ def _guessing(plan):
         ({"TablesDraft": _unrelated}, "tables", "not understood", "no table has a column for"),
         ({"FuzzDraft": "no"}, "fuzz", "not understood", "no JSON object"),
         ({"Plan": _no_write}, "reference", "no plan works", "calls no tool"),
+        ({"Plan": _only_looks}, "reference", "no plan works", "the plan changes nothing"),
         ({"Plan": _guessing}, "reference", "no plan works", "is not in the message"),
         ({"ViolationsDraft": _blind}, "rubric", "nothing to check", "gives no row"),
         ({"ViolationsDraft": _hostile_where}, "rubric", "nothing to check", "does not run"),
