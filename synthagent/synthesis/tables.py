@@ -49,6 +49,22 @@ class TablesDraft(Record):
     tables: tuple[TableDraft, ...] = Field(min_length=1, max_length=6)
 
 
+def typed(draft: TablesDraft) -> TablesDraft:
+    """The tables, a column of numbers that holds words in truth being one of text."""
+    return draft.model_copy(update={"tables": tuple(_typed(table) for table in draft.tables)})
+
+
+def _typed(table: TableDraft) -> TableDraft:
+    columns = tuple(
+        column.model_copy(update={"type": "TEXT"})
+        if column.type != "TEXT"
+        and any(isinstance(_stored(row[n], column.type), str) for row in table.rows if len(row) > n)
+        else column
+        for n, column in enumerate(table.columns)
+    )
+    return table.model_copy(update={"columns": columns})
+
+
 def table_faults(draft: TablesDraft) -> Iterator[str]:
     """What keeps the tables from being a world, in words for their author."""
     for table in draft.tables:

@@ -68,7 +68,10 @@ async def review(teacher: Structured, scenario: Scenario, draft: Toolset, sample
     messages = [{"role": "user", "content": prompt}]
 
     def check(found: Review) -> list[str]:
-        return [*tool_faults(reviewed_tools(draft, found))]
+        tools = reviewed_tools(draft, found)
+        reads = any(tool.effect == "read" for tool in tools if tool not in found.distractors)
+        lost = [] if reads or not found.solvable else ["drop: no tool is left to look anything up; drop fewer"]
+        return [*lost, *tool_faults(tools)]
 
     return (await teacher.ask(messages, Review, stage="review", sample=sample, check=check)).value
 

@@ -24,7 +24,7 @@ from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.deriving import agreed, derived
 from synthagent.synthesis.drafts import Name, Scalar, ToolDraft, tool_of
 from synthagent.synthesis.scenario import Scenario
-from synthagent.synthesis.tables import TablesDraft, ddl_of, rows_of, table_faults
+from synthagent.synthesis.tables import TablesDraft, ddl_of, rows_of, table_faults, typed
 from synthagent.synthesis.toolset import Toolset
 
 TRANSFER = "transfer_to_human"
@@ -117,9 +117,9 @@ async def _tables(teacher: Structured, scenario: Scenario, toolset: Toolset, sam
     messages = [{"role": "user", "content": prompt}]
 
     def check(draft: TablesDraft) -> list[str]:
-        return [*table_faults(draft), *_unknown_fields(toolset.tools, draft)]
+        return [*table_faults(typed(draft)), *_unknown_fields(toolset.tools, draft)]
 
-    return (await teacher.ask(messages, TablesDraft, stage="tables", sample=sample, check=check)).value
+    return typed((await teacher.ask(messages, TablesDraft, stage="tables", sample=sample, check=check)).value)
 
 
 def _unknown_fields(tools: Sequence[ToolDraft], tables: TablesDraft) -> Iterator[str]:

@@ -221,6 +221,14 @@ async def test_a_program_that_follows_from_the_signature_is_not_asked_for_again(
     assert 'UPDATE "loans" SET "due" = :new_due' in task.world.programs["extend_loan"][1].run
 
 
+async def test_a_column_of_numbers_that_holds_words_is_one_of_text():
+    def wrong(tables):
+        tables["tables"][0]["columns"][0]["type"] = "INTEGER"
+
+    [task] = (await taught(teacher(TablesDraft=wrong))).tasks
+    assert 'CREATE TABLE "members" ("member_id" TEXT' in task.world.ddl
+
+
 async def test_a_tool_and_a_table_that_disagree_on_a_type_are_brought_together():
     def numbered(tools):
         tools["tools"][1]["parameters"][0]["type"] = "integer"
@@ -334,7 +342,7 @@ def _guessing(plan):
         ({"Scenario": _airline}, "scenario", "not understood", "airlines, retail or telecom"),
         ({"Toolset": "{}"}, "toolset", "not understood", "tools: Field required"),
         ({"Review": _unsolvable}, "review", "not solvable", "a tool that extends loans"),
-        ({"Review": _drops_all}, "review", "not solvable", "no tool is left"),
+        ({"Review": _drops_all}, "review", "not understood", "no tool is left"),
         ({"TablesDraft": '{"now": "today", "tables": []}'}, "tables", "not understood", "at least 1 item"),
         ({"TablesDraft": _unrelated}, "tables", "not understood", "no table has a column for"),
         ({"FuzzDraft": "no"}, "fuzz", "not understood", "no JSON object"),
