@@ -8,21 +8,29 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from synthagent.errors import InputError
+from synthagent.errors import InputError, ModelFailed
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
 from synthagent.schema.messages import ToolCall, Usage
 
 _SCHEMA = "synthagent.calls/1"
+_TABLES = (
+    "CREATE TABLE about (schema TEXT PRIMARY KEY)",
+    "CREATE TABLE replies (key TEXT PRIMARY KEY, stage TEXT, reply BLOB) WITHOUT ROWID",
+)
+_LARGEST = 64 * 1024 * 1024
+"""Bytes of one value in the file: eight times the longest reply that the client reads."""
 
 
 def key_of(model: str, address: str, request: ChatRequest) -> str:
-    """SHA-256 over everything that shapes the answer, as hex; the order of keys within objects does not matter."""
+    """SHA-256 over everything that shapes the answer, as hex; the order of keys within objects does not matter.
+
+    Raises `ModelFailed("bad_request")` for what is no JSON, as the client does: it could not be sent either.
+    """
     parts = {
         "model": model,
         "address": address,
@@ -35,11 +43,17 @@ def key_of(model: str, address: str, request: ChatRequest) -> str:
         "extra": dict(request.extra),
         "sample": request.sample,
     }
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=_plain)).hexdigest()
+    try:
+        text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=_plain)
+    except (TypeError, ValueError) as error:  # a lone surrogate, an integer beyond 64 bits
+        raise ModelFailed(f"{model}: the request is no JSON: {error}", reason="bad_request") from error
+    return hashlib.sha256(text).hexdigest()
 
 
 def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 class CallCache:
@@ -48,6 +62,8 @@ class CallCache:
     def __init__(self, path: Path, db: sqlite3.Connection):
         self.path = path
         self.hits = self.misses = 0
+        self.under_way: dict[str, asyncio.Future[None]] = {}
+        """Key -> done when whoever asks for it has an answer, or has failed."""
         self._db = db
 
     @classmethod
@@ -58,32 +74,30 @@ class CallCache:
         """
         try:
             db = sqlite3.connect(path, isolation_level=None, timeout=0.2)
-            # One owner: whoever has it open keeps others out, and the kernel lets go when it dies.
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            db.execute("PRAGMA journal_mode = WAL")
-            # A kill loses nothing that was committed; a power cut may lose the last replies, never the file.
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("CREATE TABLE IF NOT EXISTS about (schema TEXT PRIMARY KEY)")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, stage TEXT, reply BLOB) WITHOUT ROWID"
-            )
-            found = [row[0] for row in db.execute("SELECT schema FROM about")]
-            if not found:
-                db.execute("INSERT INTO about VALUES (?)", (_SCHEMA,))
+            try:
+                _own(db, path)
+            except BaseException:
+                db.close()
+                raise
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise InputError("another process has these calls open", where=str(path)) from error
             raise InputError(f"cannot be opened: {error}", where=str(path)) from error
         except sqlite3.DatabaseError as error:
             raise InputError(f"no file of calls: {error}", where=str(path), way_out="remove or rename it") from error
-        if found not in ([], [_SCHEMA]):
-            db.close()
-            raise InputError(f"unknown version {found[0]!r}", where=str(path), way_out=f"this version reads {_SCHEMA}")
         return cls(path, db)
 
     def find(self, key: str) -> ChatReply | None:
-        """The reply that was kept, marked as cached; None for one that is not there or cannot be read."""
-        row = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        """The reply that was kept, marked as cached; None for one that is not there or cannot be read.
+
+        Raises `InputError` when the file is damaged.
+        """
+        try:
+            row = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise InputError(
+                f"the file of calls cannot be read: {error}", where=str(self.path), way_out="remove or rename it"
+            ) from error
         found = _restored(row[0]) if row else None
         if found is None:
             self.misses += 1
@@ -104,6 +118,32 @@ class CallCache:
         self._db.close()
 
 
+def _own(db: sqlite3.Connection, path: Path) -> None:
+    """Takes the file for this process and lays it out if it is empty. Raises `InputError` for somebody else's."""
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
+    # One owner: whoever has it open keeps others out, and the kernel lets go when it dies.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    # Before anything is written: another program's database must stay as it is, and ours brings no triggers along.
+    tables = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT 100")}
+    if not tables <= set(_TABLES):
+        raise InputError(
+            "no file of calls that this version knows: it holds other tables",
+            where=str(path),
+            way_out="use another file",
+        )
+    db.execute("PRAGMA journal_mode = WAL")
+    # A kill loses nothing that was committed; a power cut may lose the last replies, never the file.
+    db.execute("PRAGMA synchronous = NORMAL")
+    for table in _TABLES:
+        if table not in tables:
+            db.execute(table)
+    found = [row[0] for row in db.execute("SELECT schema FROM about LIMIT 2")]
+    if not found:
+        db.execute("INSERT INTO about VALUES (?)", (_SCHEMA,))
+    elif found != [_SCHEMA]:
+        raise InputError(f"unknown version {found[0]!r}", where=str(path), way_out=f"this version reads {_SCHEMA}")
+
+
 def _stored(reply: ChatReply) -> dict[str, Any]:
     return {
         "content": reply.content,
@@ -121,7 +161,7 @@ def _restored(raw: Any) -> ChatReply | None:
         prompt, completion = data["usage"]
         usage = Usage(prompt=prompt, completion=completion)
         content, finish = data["content"], data["finish_reason"]
-        if not isinstance(content, str) or not isinstance(finish, str):
+        if not isinstance(content, str) or not isinstance(finish, str) or min(usage.prompt, usage.completion) < 0:
             return None
         return ChatReply(content, calls, finish, usage, cached=True)
     except (ValueError, KeyError, TypeError):
@@ -139,26 +179,25 @@ class Cached:
     def __init__(self, model: ChatModel, cache: CallCache, address: str):
         self.name = model.name
         self._model, self._cache, self._address = model, cache, address
-        self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The kept answer, or the model's, which is kept. Raises what the model raises, which is not kept."""
-        key = key_of(self.name, self._address, request)
-        while (other := self._under_way.get(key)) is not None:
+        key, under_way = key_of(self.name, self._address, request), self._cache.under_way
+        while (other := under_way.get(key)) is not None:
             # Whoever asks is done one way or the other; if that was a failure, this one tries itself.
             await asyncio.shield(other)
         found = self._cache.find(key)
         if found is not None:
             return found
         done = asyncio.get_running_loop().create_future()
-        self._under_way[key] = done
+        under_way[key] = done
         try:
             reply = await self._model.complete(request)
             self._cache.keep(key, request.stage, reply)
         finally:
-            del self._under_way[key]
+            del under_way[key]
             done.set_result(None)
-        return replace(reply, cached=False)
+        return reply
 
     async def aclose(self) -> None:
         """Closes the model; the cache stays open, since others may share it."""

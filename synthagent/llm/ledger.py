@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from synthagent.config import Price
-from synthagent.errors import ModelFailed, SynthAgentError
+from synthagent.errors import InputError, ModelFailed, SynthAgentError
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
 from synthagent.schema.messages import Usage
 
@@ -93,11 +93,15 @@ class Ledger:
         ]
 
     def check(self, budget: Budget) -> None:
-        """Raises `BudgetSpent` when the budget is reached."""
+        """Raises `BudgetSpent` when the budget is reached, and `InputError` when a price is missing to tell."""
         if budget.tokens is not None and self.tokens >= budget.tokens:
             raise BudgetSpent(f"the budget of {budget.tokens} tokens is spent ({self.tokens} used)")
+        if budget.usd is None:
+            return
         usd = self.usd
-        if budget.usd is not None and usd is not None and usd >= budget.usd:
+        if usd is None:
+            raise InputError("a budget in USD, for calls whose price is not known", way_out="give the models' prices")
+        if usd >= budget.usd:
             raise BudgetSpent(f"the budget of {budget.usd:g} USD is spent ({usd:.4f} used)")
 
 
@@ -142,7 +146,8 @@ class Metered:
 def limited(model: ChatModel, ledger: Ledger, budget: Budget) -> "Limited":
     """The same model until a ledger reaches the budget: then no further call is begun; those under way end.
 
-    Belongs inside a cache, whose answers cost nothing.
+    Belongs inside a cache, whose answers cost nothing. Whoever has passed may still wait for a limiter or for another
+    try further in: only inside of `paced` is nothing at all begun too late.
     """
     return Limited(model, ledger, budget)
 

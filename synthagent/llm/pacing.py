@@ -5,6 +5,7 @@ first-come, first-served queue. Rates are token buckets.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -95,21 +96,29 @@ class Rate:
         self, rpm: float | None = None, tpm: float | None = None, *, clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ):  # fmt: skip
-        if any(limit is not None and limit <= 0 for limit in (rpm, tpm)):
+        if not all(limit is None or 0 < limit < math.inf for limit in (rpm, tpm)):
             raise ValueError(f"rates are positive, not rpm={rpm}, tpm={tpm}")
+        self.counts_tokens = tpm is not None
+        """Whether it matters how many tokens are taken."""
         self._clock, self._sleep = clock, sleep
         self._calls = _Bucket(rpm, clock())
         self._tokens = _Bucket(tpm, clock())
         self._until = 0.0
         self._turn = asyncio.Lock()
+        self._queue = 0
+        """How many wait for their turn; the lock itself is free for a moment between two of them."""
 
     async def take(self, tokens: int) -> None:
         """Waits until there is room for one call of about so many tokens, and takes it."""
         # Nobody waits and there is room: the usual case costs no lock.
-        if self._turn.locked() or self._wait() > 0:
-            async with self._turn:
-                while (wait := self._wait()) > 0:
-                    await self._sleep(wait)
+        if self._queue or self._wait() > 0:
+            self._queue += 1
+            try:
+                async with self._turn:
+                    while (wait := self._wait()) > 0:
+                        await self._sleep(wait)
+            finally:
+                self._queue -= 1
         self._calls.level -= 1
         self._tokens.level -= tokens
 
@@ -148,9 +157,17 @@ class _Bucket:
 
 def estimate(request: ChatRequest) -> int:
     """Tokens that a call will take, roughly: what it reads at four bytes each, and the longest reply."""
-    size = sum(len(str(message.get("content") or "")) for message in request.messages)
-    size += sum(len(str(tool)) for tool in request.tools or ())
+    size = sum(_bytes(message.get("content")) + _bytes(message.get("tool_calls")) for message in request.messages)
+    size += sum(_bytes(tool) for tool in request.tools or ())
     return size // _BYTES_A_TOKEN + (request.max_tokens or _USUAL_REPLY)
+
+
+def _bytes(value: object) -> int:
+    if not value:
+        return 0
+    text = value if isinstance(value, str) else str(value)
+    # Bytes, since a letter that is none of ASCII's is about a token.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def paced(model: ChatModel, limiter: Limiter, rate: Rate | None = None) -> "Paced":
@@ -174,7 +191,7 @@ class Paced:
             async with self._limiter:
                 return await self._model.complete(request)
         async with self._limiter:
-            reserved = estimate(request)
+            reserved = estimate(request) if self._rate.counts_tokens else 0
             await self._rate.take(reserved)
             try:
                 reply = await self._model.complete(request)
@@ -183,7 +200,8 @@ class Paced:
                     # All would run into the same refusal, one after another.
                     self._rate.pause(failure.retry_after)
                 raise
-            self._rate.settle(reserved, reply.usage.prompt + reply.usage.completion)
+            if self._rate.counts_tokens:
+                self._rate.settle(reserved, reply.usage.prompt + reply.usage.completion)
             return reply
 
     async def aclose(self) -> None:

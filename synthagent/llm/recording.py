@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from synthagent.errors import InputError, ModelFailed
 from synthagent.llm.caching import key_of
-from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
+from synthagent.llm.model import ChatModel, ChatReply, ChatRequest, ContextOverflow
 from synthagent.schema.messages import Message, ToolCall, Usage
 from synthagent.schema.record import Record
 
@@ -23,7 +23,7 @@ class Exchange(Record):
     stage: str = ""
     messages: tuple[Message, ...]
     parameters: dict[str, Any] = {}
-    """temperature, max_tokens, seed, tools and further fields of the request, where given."""
+    """temperature, max_tokens, seed, stop, tools, sample and further fields of the request, where given."""
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = ""
@@ -78,7 +78,8 @@ class Recorded:
     def _exchange(self, request: ChatRequest, messages: tuple[Message, ...], begun: float) -> Exchange:
         given = {
             "temperature": request.temperature, "max_tokens": request.max_tokens, "seed": request.seed,
-            "tools": list(request.tools) if request.tools else None, "sample": request.sample or None, **request.extra,
+            "stop": list(request.stop) or None, "tools": list(request.tools) if request.tools else None,
+            "sample": request.sample or None, **request.extra,
         }  # fmt: skip
         return Exchange(
             key=key_of(self.name, "", request),
@@ -93,7 +94,8 @@ class Recorded:
 class Replayed:
     """A model that answers as it did when it was recorded: the k-th equal request gets the k-th answer.
 
-    Raises `ModelFailed` where one was recorded, and `InputError` for what was never asked or not so often.
+    Raises `ModelFailed` or `ContextOverflow` where one was recorded, and `InputError` for what was never asked, or not
+    so often.
     """
 
     def __init__(self, exchanges: Iterable[Exchange], name: str):
@@ -112,6 +114,9 @@ class Replayed:
                 way_out="record again: prompts or settings differ from those of the recording",
             )
         found = waiting.popleft()
+        if found.failure == "context_length":
+            # A class of its own: whoever plays an episode counts it as the agent's doing.
+            raise ContextOverflow(found.detail)
         if found.failure:
             raise ModelFailed(found.detail, reason=found.failure)
         return ChatReply(found.content, found.tool_calls, found.finish_reason, found.usage)

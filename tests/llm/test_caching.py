@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,12 @@ values = st.recursive(
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below, max_size=3),
     max_leaves=6,
 )
+
+
+def change(path: Path, sql: str) -> None:
+    """What somebody else does to a file of SQLite's."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(sql)
 
 
 @pytest.fixture
@@ -145,10 +153,105 @@ def test_a_file_that_is_none_and_a_file_that_is_open_elsewhere_are_told(tmp_path
 
 async def test_an_entry_that_was_tampered_with_is_asked_anew(cache):
     await cached(Scripted(["hello"]), cache, address=AT).complete(ASK)
-    for bad in (b"junk", b'{"content": 3}', b'{"content":"x","tool_calls":[[1]],"finish_reason":"","usage":[1,2]}'):
+    spending = b'{"content":"x","tool_calls":[],"finish_reason":"","usage":[-9000,0]}'
+    other = b'{"content":"x","tool_calls":[[1]],"finish_reason":"","usage":[1,2]}'
+    for bad in (b"junk", b'{"content": 3}', b"[]", b"[" * 9999, None, 7, other, spending):
         cache._db.execute("UPDATE replies SET reply = ?", (bad,))
         found = await cached(Scripted(["again"]), cache, address=AT).complete(ASK)
-        assert found.content == "again"
+        assert (found.content, found.cached) == ("again", False)
+
+
+def test_another_programs_database_is_left_as_it_is(tmp_path: Path):
+    path = tmp_path / "shop.sqlite"
+    change(path, "CREATE TABLE orders (id INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="it holds other tables"):
+        CallCache.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_brings_a_trigger_along_is_refused(tmp_path: Path):
+    path = tmp_path / "calls.sqlite"
+    CallCache.open(path).close()
+    change(path, "CREATE TRIGGER t AFTER INSERT ON replies BEGIN DELETE FROM replies; END")
+    with pytest.raises(InputError, match="it holds other tables"):
+        CallCache.open(path)
+
+
+def test_a_later_versions_file_is_told_and_let_go(tmp_path: Path):
+    path = tmp_path / "calls.sqlite"
+    CallCache.open(path).close()
+    change(path, "UPDATE about SET schema = 'synthagent.calls/2'")
+    with pytest.raises(InputError, match=r"unknown version 'synthagent\.calls/2'"):
+        CallCache.open(path)
+    change(path, "UPDATE about SET schema = 'synthagent.calls/1'")
+    CallCache.open(path).close()
+
+
+def test_damage_within_the_file_is_told_when_it_is_met(tmp_path: Path):
+    path = tmp_path / "calls.sqlite"
+    cache = CallCache.open(path)
+    for number in range(50):
+        cache.keep(f"{number}", "", ChatReply("x" * 5000))
+    cache.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"Z" * (len(whole) - 8192))
+    cache = CallCache.open(path)
+    with pytest.raises(InputError, match=r"calls\.sqlite: the file of calls cannot be read.*\(remove or rename it\)"):
+        for number in range(50):
+            cache.find(f"{number}")
+    cache.close()
+
+
+def test_the_owner_keeps_another_process_out_until_it_dies(tmp_path: Path):
+    program = """
+import sys, time
+from pathlib import Path
+from synthagent.llm.caching import CallCache
+cache = CallCache.open(Path(sys.argv[1]))
+print("mine", flush=True)
+time.sleep(60)
+"""
+    path = tmp_path / "calls.sqlite"
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        with pytest.raises(InputError, match="another process has these calls open"):
+            CallCache.open(path)
+        owner.kill()
+    CallCache.open(path).close()
+
+
+async def test_two_wrappers_of_one_cache_make_one_call_between_them(cache):
+    go = asyncio.Event()
+
+    async def slow(_):
+        await go.wait()
+        return "hello"
+
+    one, other = Scripted(slow), Scripted(slow)
+    tasks = [asyncio.create_task(cached(model, cache, address=AT).complete(ASK)) for model in (one, other)]
+    await asyncio.sleep(0)
+    go.set()
+    assert [(await task).cached for task in tasks] == [False, True]
+    assert (len(one.requests), len(other.requests)) == (1, 0)
+
+
+async def test_what_came_out_of_a_cache_further_in_was_not_paid_now(cache, tmp_path: Path):
+    await cached(Scripted(["hello"]), cache, address=AT).complete(ASK)
+    own = CallCache.open(tmp_path / "own.sqlite")
+    found = await cached(cached(Scripted([]), cache, address=AT), own, address=AT).complete(ASK)
+    own.close()
+    assert found.cached
+
+
+@pytest.mark.parametrize("what", ["\ud800", 2**70, {1}, {1: "x"}], ids=["surrogate", "integer", "set", "key"])
+async def test_what_is_no_json_fails_as_a_request_that_cannot_be_sent(cache, what):
+    model = Scripted(["unused"])
+    with pytest.raises(ModelFailed, match="the request is no JSON") as caught:
+        await cached(model, cache, address=AT).complete(ChatRequest([], extra={"x": what}))
+    assert caught.value.reason == "bad_request"
+    assert model.requests == []
 
 
 def test_a_reply_survives_a_kill_right_after_it_was_given(tmp_path: Path):

@@ -1,11 +1,15 @@
 """What was asked, what it cost, and the limit at which it stops."""
 
+import asyncio
+
 import pytest
 
 from synthagent.config import Price
-from synthagent.errors import ModelFailed
+from synthagent.errors import InputError, ModelFailed
 from synthagent.llm.ledger import Budget, BudgetSpent, Ledger, limited, metered
 from synthagent.llm.model import ChatReply, ChatRequest
+from synthagent.llm.pacing import Limiter, paced
+from synthagent.llm.retrying import retried
 from synthagent.llm.scripted import Scripted
 from synthagent.schema.messages import Usage
 
@@ -75,3 +79,43 @@ async def test_what_came_from_a_cache_is_not_held_against_the_budget():
         await model.complete(ask())
     assert ledger.tokens == 0
     assert ledger.usage.prompt == 500
+
+
+async def test_a_budget_in_money_without_a_price_is_not_unlimited():
+    ledger = Ledger()
+    inner = Scripted(lambda _: reply())
+    model = metered(limited(inner, ledger, Budget(usd=1.0)), ledger, "teacher")
+    await model.complete(ask())
+    with pytest.raises(InputError, match="whose price is not known"):
+        await model.complete(ask())
+    assert len(inner.requests) == 1
+
+
+async def test_inside_of_pacing_not_even_those_who_wait_begin_a_call_too_late():
+    ledger, limiter = Ledger(), Limiter(1, 1)
+
+    async def answer(_):
+        await asyncio.sleep(0)
+        return reply()
+
+    inner = Scripted(answer)
+    model = metered(retried(paced(limited(inner, ledger, Budget(tokens=300)), limiter)), ledger, "teacher")
+    ended = await asyncio.gather(*(model.complete(ask()) for _ in range(10)), return_exceptions=True)
+    assert len(inner.requests) == 2
+    assert [type(end) for end in ended] == [ChatReply] * 2 + [BudgetSpent] * 8
+    assert (ledger.tokens, limiter.in_flight) == (300, 0)
+
+
+async def test_calls_under_way_when_the_budget_is_reached_end_and_are_counted():
+    ledger, go = Ledger(), asyncio.Event()
+
+    async def answer(_):
+        await go.wait()
+        return reply()
+
+    model = metered(limited(Scripted(answer), ledger, Budget(tokens=150)), ledger, "teacher")
+    tasks = [asyncio.create_task(model.complete(ask())) for _ in range(3)]
+    await asyncio.sleep(0)
+    go.set()
+    assert [(await task).content for task in tasks] == ["x"] * 3
+    assert ledger.tokens == 450

@@ -1,6 +1,7 @@
 """As many calls at once as the server takes: found by trying, first come first served."""
 
 import asyncio
+import math
 import time
 from contextlib import aclosing
 
@@ -275,10 +276,88 @@ async def test_who_came_first_goes_first():
     assert log == list(range(8))
 
 
-def test_an_estimate_counts_what_is_read_and_the_longest_reply():
-    assert estimate(ChatRequest([{"role": "user", "content": "x" * 400}], max_tokens=50)) == 150
+async def test_who_comes_while_a_turn_is_handed_over_goes_last():
+    clock, go = Clock(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await go.wait()
+        clock.now += 1000
+
+    fast, log, late = Rate(rpm=6000, clock=clock, sleep=sleep), [], []
+    fast.pause(5)
+
+    async def come(name: str) -> None:
+        await fast.take(0)
+        log.append(name)
+
+    early = [asyncio.create_task(come(f"early {n}")) for n in range(3)]
+    await asyncio.sleep(0)
+    go.set()
+    while len(log) < 3:
+        late.append(asyncio.create_task(come("late")))
+        await asyncio.sleep(0)
+    await asyncio.gather(*early, *late)
+    assert log == ["early 0", "early 1", "early 2", *["late"] * len(late)]
 
 
-def test_a_rate_of_nothing_is_refused():
+async def test_who_gives_up_waiting_for_a_rate_takes_nothing_and_blocks_nobody():
+    clock, asleep = Clock(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if not asleep.is_set():
+            asleep.set()
+            await asyncio.Event().wait()
+        await clock.sleep(seconds)
+
+    slow = Rate(rpm=6, clock=clock, sleep=sleep)
+    await slow.take(0)
+    first, second = asyncio.create_task(slow.take(0)), asyncio.create_task(slow.take(0))
+    await asleep.wait()
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert clock.now == pytest.approx(10.0)
+    await slow.take(0)
+    assert clock.now == pytest.approx(20.0)
+
+
+async def test_over_http_a_server_that_asks_for_a_pause_is_not_asked_by_everybody_in_turn():
+    loop, refused = asyncio.get_running_loop(), 0
+    began = loop.time()
+
+    def handler(_: dict) -> str | Misbehave:
+        nonlocal refused
+        if loop.time() - began < 0.3:
+            refused += 1
+            return Misbehave(429, {"Retry-After": "0.3"})
+        return "ok"
+
+    async with StubServer(handler, remember=False) as url:
+        model = retried(paced(OpenAIChat("m", url), Limiter(8, 8), Rate()))
+        async with aclosing(model), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(model.complete(ASK)) for _ in range(200)]
+    assert all(task.result().content == "ok" for task in tasks)
+    assert refused <= 8, "only those who were under way were refused"
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        ({"role": "user", "content": "x" * 400}, 100),
+        ({"role": "user", "content": "ж" * 400}, 200),
+        ({"role": "assistant", "content": None}, 0),
+        ({"role": "assistant", "content": "", "tool_calls": [{"function": {"arguments": "x" * 400}}]}, 108),
+        ({"role": "user", "content": "\ud800" * 400}, 100),
+    ],
+    ids=["text", "two bytes a letter", "nothing", "tool calls", "no text at all"],
+)
+def test_an_estimate_counts_what_is_read_and_the_longest_reply(message, tokens):
+    assert estimate(ChatRequest([message], max_tokens=50)) == tokens + 50
+
+
+@pytest.mark.parametrize("limit", [0, -1, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(limit):
     with pytest.raises(ValueError, match="rates are positive"):
-        Rate(rpm=0)
+        Rate(rpm=limit)
+    with pytest.raises(ValueError, match="rates are positive"):
+        Rate(tpm=limit)

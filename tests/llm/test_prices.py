@@ -1,5 +1,8 @@
 """Whose price counts."""
 
+import subprocess
+import sys
+
 import pytest
 
 from synthagent.config import Price
@@ -27,3 +30,23 @@ def test_the_price_list_is_asked_where_it_is_installed():
     found = price_of("gpt-4o", {})
     assert found is not None
     assert 0 < found.input < found.output
+
+
+def test_a_model_that_is_not_priced_by_the_token_is_not_free():
+    pytest.importorskip("genai_prices")
+    assert price_of("mistral-ocr-latest", {}) is None
+
+
+def test_no_price_is_looked_up_on_the_network():
+    pytest.importorskip("genai_prices")
+    program = """
+import sys
+def heard(event, _):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        raise SystemExit(f"it asked the network: {event}")
+sys.addaudithook(heard)
+from synthagent.llm.prices import price_of
+assert price_of("gpt-4o", {}) is not None
+assert price_of("a-model-of-my-own-7b", {}) is None
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from synthagent.errors import InputError, ModelFailed
-from synthagent.llm.model import ChatReply, ChatRequest
+from synthagent.llm.model import ChatReply, ChatRequest, ContextOverflow
 from synthagent.llm.recording import Exchange, Replayed, exchanges, recorded
 from synthagent.llm.scripted import Scripted, calling
 from synthagent.schema.messages import Usage
@@ -43,6 +43,21 @@ async def test_what_was_never_asked_or_not_so_often_is_told_with_its_stage():
     for request in (ask("a", stage="world"), ask("b", stage="world")):
         with pytest.raises(InputError, match="no \\(further\\) answer to this request of stage 'world'"):
             await again.complete(request)
+
+
+async def test_a_conversation_that_was_too_long_is_so_again():
+    kept: list[Exchange] = []
+    with pytest.raises(ContextOverflow):
+        await recorded(Scripted([ContextOverflow("too long")]), kept.append).complete(ask("a"))
+    with pytest.raises(ContextOverflow, match="too long"):
+        await Replayed(kept, "scripted").complete(ask("a"))
+
+
+async def test_every_parameter_that_was_given_is_kept():
+    kept: list[Exchange] = []
+    given = {"temperature": 0.5, "max_tokens": 9, "seed": 3, "stop": ["x"], "sample": 2}
+    await recorded(Scripted(["x"]), kept.append).complete(ask("a", **given, extra={"top_p": 0.5}))
+    assert kept[0].parameters == {**given, "top_p": 0.5}
 
 
 async def test_what_was_asked_is_kept_as_it_was_then():
