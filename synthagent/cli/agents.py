@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from synthagent.simulation.episode import Cast, Stage, facts_user
 from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
 from synthagent.simulation.scripted_agents import AGENTS, scripted
 
+Guard = Callable[[ChatModel], ChatModel]
+"""Wraps a model."""
 SCHEMES = ("scripted", "openai", "gguf", "local", "recorded")
 
 
@@ -94,12 +96,15 @@ async def casting(
 
 @asynccontextmanager
 async def open_model(
-    who: Role, settings: Settings, environ: Mapping[str, str] = os.environ
+    who: Role, settings: Settings, environ: Mapping[str, str] = os.environ, guard: Guard = lambda model: model
 ) -> AsyncIterator[tuple[ChatModel, ToolForm]]:
-    """The model of a role that is not scripted, and how it is told of tools, for as long as it is used."""
+    """The model of a role that is not scripted, and how it is told of tools, for as long as it is used.
+
+    `guard` is put next to the model, inside of every queue and every retry: what it forbids is not begun.
+    """
     if who.scheme == "openai":
         name, _, url = who.argument.partition("@")
-        model = remote(name, url, settings, environ)
+        model = remote(name, url, settings, environ, guard)
         try:
             yield model, "native"
         finally:
@@ -118,7 +123,7 @@ async def open_model(
             path = _fetched(who.argument, environ)
         parallel = min(settings.in_flight, 4)
         async with embedded(path, threads=settings.threads, parallel=parallel, context=context) as url:
-            model = remote("local", url, settings, {})
+            model = remote("local", url, settings, {}, guard)
             try:
                 yield model, form
             finally:
@@ -129,16 +134,18 @@ async def open_model(
         from synthagent.storage.journal import read
 
         kept = list(exchanges(read(Path(who.argument)), who.argument))
-        yield Replayed(kept, kept[0].model if kept else "recorded"), "native"
+        yield guard(Replayed(kept, kept[0].model if kept else "recorded")), "native"
         return
     made: ChatModel = plugins.load("synthagent.models", who.scheme)(who.argument, settings)
     try:
-        yield made, "native"
+        yield guard(made), "native"
     finally:
         await made.aclose()
 
 
-def remote(name: str, url: str, settings: Settings, environ: Mapping[str, str]) -> ChatModel:
+def remote(
+    name: str, url: str, settings: Settings, environ: Mapping[str, str], guard: Guard = lambda model: model
+) -> ChatModel:
     """An OpenAI-compatible endpoint, paced and retried: the limiter sees every 429, a waiting retry holds no place."""
     from synthagent.llm.openai import OpenAIChat
     from synthagent.llm.pacing import Limiter, Rate, paced
@@ -147,7 +154,7 @@ def remote(name: str, url: str, settings: Settings, environ: Mapping[str, str]) 
     chat = OpenAIChat(name, url, environ.get(settings.key_env), timeout=settings.request_timeout)
     limiter = Limiter(start=min(settings.in_flight, 1024), most=max(settings.in_flight, 1))
     return retried(
-        paced(chat, limiter, Rate(settings.rpm, settings.tpm)),
+        paced(guard(chat), limiter, Rate(settings.rpm, settings.tpm)),
         Backoff(attempts=settings.attempts),
         rng=random.Random(),
         sleep=anyio.sleep,

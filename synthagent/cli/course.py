@@ -89,10 +89,12 @@ async def school(work: Work, ledger: Ledger, folder: CourseFolder) -> AsyncItera
     Raises `ModelFailed` when the endpoint does not answer at all.
     """
     async with AsyncExitStack() as stack:
-        model, form = await stack.enter_async_context(open_model(work.who, work.chosen))
+        guarded = open_model(work.who, work.chosen, guard=lambda model: limited(model, ledger, work.budget))
+        model, form = await stack.enter_async_context(guarded)
         kept = recorded(model, folder.record) if work.record else model
         cache = stack.enter_context(closing(CallCache.open(folder.calls)))
-        asked = cached(limited(kept, ledger, work.budget), cache, address=work.who.argument)
+        ledger.entry("teacher", "earlier runs").add(cache.paid(), work.price)
+        asked = cached(kept, cache, address=work.who.argument)
         shared = metered(asked, ledger, "teacher", price=work.price)
         ladder = Ladder()
         # Once and for all, and on nobody's account: what a persona costs must not depend on who came first.
@@ -111,7 +113,6 @@ async def work_through(
     jobs: Iterable[tuple[int, J]],
     total: int,
     folder: CourseFolder,
-    ledger: Ledger,
     take: Callable[[tuple[int, J], Ledger], Any],
 ) -> BudgetSpent | None:
     """Job after job until n tasks are kept (near-duplicates do not count), or the jobs or the budget end.
@@ -119,8 +120,6 @@ async def work_through(
     Gives the budget's reason if that was it. Raises `RunFolderError` when the endpoint is gone.
     """
     left = (job for job in jobs if job[0] not in folder.done)
-    for earlier in folder.outcomes():
-        ledger.entry("teacher", "earlier runs").add(earlier.usage, work.price)
     with progress("jobs", total) as tick:
         while True:
             taken = len(folder.done)

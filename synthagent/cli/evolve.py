@@ -12,7 +12,7 @@ import anyio
 
 from synthagent.cli.course import School, Work, budget_of, finish, school, teacher_role, work_through
 from synthagent.cli.teach import band_range, sha256
-from synthagent.config import Settings, settings
+from synthagent.config import settings
 from synthagent.errors import Blame, InputError, ModelFailed
 from synthagent.llm.ledger import BudgetSpent, Ledger
 from synthagent.rollouts.group import roll_group
@@ -103,21 +103,22 @@ def _rewards(run: Path, agent: str | None) -> dict[str, float]:
 async def _grown(growth: Growth, work: Work, ledger: Ledger, folder: CourseFolder) -> BudgetSpent | None:
     async with school(work, ledger, folder) as open_school:
         plan = Plan(rounds=growth.rounds)
-        solver = _Solver(open_school, growth, work.chosen) if growth.solve else None
+        solver = _Solver(open_school, growth, work, ledger) if growth.solve else None
 
         async def take(job: tuple[int, Task], own: Ledger) -> Outcome:
             desk = Desk(open_school.teacher(own), plan, folder.keep, growth.seed, name=work.who.name)
             return await evolved(desk, *job, solver, lambda: own.usage)
 
         total = sum(1 for _ in _chosen(growth))
-        return await work_through(work, _chosen(growth), total, folder, ledger, take)
+        return await work_through(work, _chosen(growth), total, folder, take)
 
 
 class _Solver:
     """The teacher as an agent: does it earn the whole reward in one of its tries?"""
 
-    def __init__(self, open_school: School, growth: Growth, chosen: Settings):
-        self._school, self._growth, self._chosen = open_school, growth, chosen
+    def __init__(self, open_school: School, growth: Growth, work: Work, ledger: Ledger):
+        self._school, self._growth, self._chosen = open_school, growth, work.chosen
+        self._budget, self._ledger = work.budget, ledger
 
     async def __call__(self, task: Task) -> bool:
         group = await roll_group(task, self._cast, Limits(), self._growth.solve, self._growth.seed)
@@ -126,6 +127,7 @@ class _Solver:
         for outcome in group.outcomes:
             if isinstance(outcome.score, Unscored) and outcome.score.blame is Blame.INFRASTRUCTURE:
                 # A try that broke off says nothing of the task: the whole job is taken again on resuming.
+                self._ledger.check(self._budget)
                 raise ModelFailed(outcome.score.detail, reason=outcome.score.reason)
         return False
 

@@ -125,7 +125,7 @@ async def _taught(lesson: Lesson, work: Work, plan: Plan, ledger: Ledger, folder
             return await outcome_of(desk, *job, spent=lambda: own.usage)
 
         total = sum(1 for _ in _people(lesson))
-        return await work_through(work, _people(lesson), total, folder, ledger, take)
+        return await work_through(work, _people(lesson), total, folder, take)
 
 
 @asynccontextmanager

@@ -113,6 +113,16 @@ class CallCache:
         except (sqlite3.Error, TypeError) as error:
             raise InputError(f"a reply cannot be kept: {error}", where=str(self.path)) from error
 
+    def paid(self) -> Usage:
+        """Tokens of every answer in the file: each was paid for once. Raises `InputError` when the file is damaged."""
+        usage = "json_extract(CAST(reply AS TEXT), '$.usage[{}]')"
+        sums = ", ".join(f"coalesce(sum(max(0, {usage.format(n)})), 0)" for n in (0, 1))
+        try:
+            prompt, completion = self._db.execute(f"SELECT {sums} FROM replies").fetchone()
+        except sqlite3.Error as error:
+            raise InputError(f"the file of calls cannot be read: {error}", where=str(self.path)) from error
+        return Usage(prompt=int(prompt), completion=int(completion))
+
     def close(self) -> None:
         """Closes the file. Harmless when repeated."""
         self._db.close()

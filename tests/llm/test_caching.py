@@ -88,6 +88,15 @@ def test_the_order_of_keys_never_matters(extra):
     assert key_of("m", AT, ChatRequest([], extra=extra)) == key_of("m", AT, ChatRequest([], extra=turned))
 
 
+async def test_what_was_paid_is_known_from_the_file(cache):
+    for number in range(3):
+        reply = ChatReply("x", usage=Usage(prompt=100 + number, completion=10))
+        request = ChatRequest([{"role": "user", "content": str(number)}])
+        for _ in range(2):
+            await cached(Scripted([reply]), cache, address=AT).complete(request)
+    assert cache.paid() == Usage(prompt=303, completion=30)
+
+
 async def test_two_who_ask_the_same_at_once_make_one_call(cache):
     waiting = asyncio.Event()
 
