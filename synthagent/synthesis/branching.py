@@ -36,10 +36,9 @@ from synthagent.simulation.hearing import Listener
 from synthagent.simulation.values import mentions
 from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.drafts import Name, Rule, Scalar, rule_text
-from synthagent.synthesis.executing import Run, run
+from synthagent.synthesis.executing import Run, facts_used, renumbered, run
 from synthagent.synthesis.leaks import leaked_facts
 from synthagent.synthesis.outcomes import Outcomes
-from synthagent.synthesis.solving import facts_used, renumbered
 
 
 class Setting(Record):

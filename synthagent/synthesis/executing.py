@@ -1,13 +1,14 @@
 """What a list of reference steps does in a world when it is run: arguments, results, changes."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from synthagent.errors import TaskFault
-from synthagent.schema.tasks import CallStep, ReferenceStep
+from synthagent.schema.tasks import AskStep, CallStep, ReferenceStep, SayStep
 from synthagent.simulation.scripted_agents import resolve
 from synthagent.simulation.world import Blueprint, LiveWorld, RowChange, ToolResult, diff
 
@@ -47,3 +48,43 @@ def _called(world: LiveWorld, tool: str, arguments: Mapping[str, Any]) -> ToolRe
     if not result.ok:
         raise TaskFault(f"{tool} {arguments} fails: {result.response}", reason="reference")
     return result
+
+
+def facts_used(value: Any) -> Iterator[str]:
+    """Ids of the facts that arguments are made of."""
+    if isinstance(value, Mapping):
+        if "$fact" in value:
+            yield value["$fact"]
+        for item in value.values():
+            yield from facts_used(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from facts_used(item)
+
+
+def renumbered(steps: Sequence[ReferenceStep], kept: Sequence[int]) -> list[ReferenceStep]:
+    """Steps of which some were left out, each `$from` and placeholder moved along; `kept`: their old numbers."""
+    moved = {old: new for new, old in enumerate(kept)}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            found = {key: walk(item) for key, item in value.items()}
+            if "$from" in found:
+                number, dot, path = str(found["$from"]).partition(".")
+                found["$from"] = f"{moved[int(number)]}{dot}{path}"
+            return found
+        return [walk(item) for item in value] if isinstance(value, list) else value
+
+    def spoken(text: str) -> str:
+        return re.sub(r"\{\$(\d+)", lambda m: "{$" + str(moved[int(m[1])]), text)
+
+    found: list[ReferenceStep] = []
+    for step in steps:
+        match step:
+            case CallStep():
+                found.append(step.model_copy(update={"args": walk(step.args)}))
+            case SayStep():
+                found.append(step.model_copy(update={"say": spoken(step.say)}))
+            case AskStep():
+                found.append(step)
+    return found

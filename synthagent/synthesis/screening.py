@@ -25,6 +25,7 @@ from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play,
 from synthagent.simulation.scripted_agents import Reference, Says, resolve
 from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
+from synthagent.synthesis.executing import facts_used, renumbered
 from synthagent.synthesis.leaks import leaked_facts, leaking_tools, named_tools
 
 _LIMITS = Limits()
@@ -204,21 +205,13 @@ def _bytes(record: Any) -> bytes:
 
 def _used_facts(family: Sequence[Task]) -> set[str]:
     """Facts that some reference of the family works with."""
-    return {fact for task in family for step in task.reference for fact in _facts_in(step)}
-
-
-def _facts_in(step: ReferenceStep) -> Iterator[str]:
-    def walk(value: Any) -> Iterator[str]:
-        if isinstance(value, dict):
-            if "$fact" in value:
-                yield value["$fact"]
-            for item in value.values():
-                yield from walk(item)
-        elif isinstance(value, list):
-            for item in value:
-                yield from walk(item)
-
-    return walk(step.args) if isinstance(step, CallStep) else iter(())
+    return {
+        fact
+        for task in family
+        for step in task.reference
+        if isinstance(step, CallStep)
+        for fact in facts_used(step.args)
+    }
 
 
 # ---- by playing
@@ -415,18 +408,4 @@ def other_value(value: Any) -> Any:
 
 def _shifted(steps: Sequence[ReferenceStep], original: Sequence[ReferenceStep]) -> tuple[ReferenceStep, ...]:
     """Steps with one left out, `$from` numbers moved along."""
-    kept = [number for number, step in enumerate(original) if any(step is one for one in steps)]
-    moved = {old: new for new, old in enumerate(kept)}
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            found = {key: walk(item) for key, item in value.items()}
-            if "$from" in found:
-                number, dot, path = str(found["$from"]).partition(".")
-                found["$from"] = f"{moved[int(number)]}{dot}{path}"
-            return found
-        return [walk(item) for item in value] if isinstance(value, list) else value
-
-    return tuple(
-        step.model_copy(update={"args": walk(step.args)}) if isinstance(step, CallStep) else step for step in steps
-    )
+    return tuple(renumbered(steps, [n for n, step in enumerate(original) if any(step is one for one in steps)]))

@@ -28,7 +28,7 @@ from synthagent.simulation.scripted_agents import dig
 from synthagent.simulation.values import mentions
 from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.drafts import Name, ToolDraft
-from synthagent.synthesis.executing import Run, run
+from synthagent.synthesis.executing import Run, facts_used, renumbered, run
 from synthagent.synthesis.scenario import Scenario
 from synthagent.synthesis.tables import TablesDraft
 from synthagent.synthesis.world import Argument, Built
@@ -280,46 +280,6 @@ def _numbered(text: str, calls: Mapping[str, int]) -> str:
         return f"{{${calls[found[1]]}{found[3]}}}"
 
     return _PLACEHOLDER.sub(number, text)
-
-
-def facts_used(value: Any) -> Iterator[str]:
-    """Ids of the facts that arguments are made of."""
-    if isinstance(value, Mapping):
-        if "$fact" in value:
-            yield value["$fact"]
-        for item in value.values():
-            yield from facts_used(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from facts_used(item)
-
-
-def renumbered(steps: Sequence[ReferenceStep], kept: Sequence[int]) -> list[ReferenceStep]:
-    """Steps of which some were left out, each `$from` and placeholder moved along; `kept`: their old numbers."""
-    moved = {old: new for new, old in enumerate(kept)}
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            found = {key: walk(item) for key, item in value.items()}
-            if "$from" in found:
-                number, dot, path = str(found["$from"]).partition(".")
-                found["$from"] = f"{moved[int(number)]}{dot}{path}"
-            return found
-        return [walk(item) for item in value] if isinstance(value, list) else value
-
-    def spoken(text: str) -> str:
-        return re.sub(r"\{\$(\d+)", lambda m: "{$" + str(moved[int(m[1])]), text)
-
-    found: list[ReferenceStep] = []
-    for step in steps:
-        match step:
-            case CallStep():
-                found.append(step.model_copy(update={"args": walk(step.args)}))
-            case SayStep():
-                found.append(step.model_copy(update={"say": spoken(step.say)}))
-            case AskStep():
-                found.append(step)
-    return found
 
 
 def _run(blueprint: Blueprint, steps: Sequence[ReferenceStep], hidden: Hidden) -> Run:
