@@ -114,3 +114,27 @@ def _object_complaints(schema: Mapping[str, Any], path: str, depth: int) -> Iter
         yield f"{path}: {', '.join(missing)} may be left out; require every property"
     for name, part in properties.items():
         yield from _complaints(part, f"{path}.{name}", depth + 1)
+
+
+def portably(schema: Any) -> dict[str, Any]:
+    """A schema of somebody else's, as near to the portable subset as it gets: `complaints` says what is left.
+
+    Stricter than the original, never looser in what is kept: objects are closed and all their properties required. What
+    is dropped (bounds, patterns) is for the original to check.
+    """
+    if not isinstance(schema, Mapping):
+        return {}
+    found = {key: value for key, value in schema.items() if key in _KEPT}
+    kinds = found.get("type")
+    if isinstance(kinds, list):
+        rest = {key: value for key, value in found.items() if key not in ("type", "description")}
+        told = {"description": found["description"]} if "description" in found else {}
+        return {"anyOf": [portably({**rest, "type": kind} if kind != "null" else {"type": kind}) for kind in kinds]} | told
+    if isinstance(found.get("properties"), Mapping):
+        parts = {name: portably(part) for name, part in found["properties"].items()}
+        found |= {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
+    if "items" in found:
+        found["items"] = portably(found["items"])
+    if isinstance(found.get("anyOf"), list):
+        found["anyOf"] = [portably(part) for part in found["anyOf"]]
+    return found

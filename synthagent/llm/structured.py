@@ -15,12 +15,13 @@ from pydantic import ValidationError
 
 from synthagent.errors import ModelFailed, SynthAgentError
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
-from synthagent.llm.portable import schema_of
+from synthagent.llm.portable import complaints, schema_of
 from synthagent.llm.reading import NoJson, json_in
 from synthagent.schema.messages import Message
 from synthagent.schema.record import Record
 
 R = TypeVar("R", bound=Record)
+V = TypeVar("V")
 
 Rung = Literal["json_schema", "structured_outputs", "guided_json", "grammar", "format", "json_object", "prompt"]
 """`structured_outputs` and `guided_json` are vLLM's newer and older way, `grammar` llama.cpp's, `format` Ollama's."""
@@ -44,10 +45,10 @@ class NotUnderstood(SynthAgentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[R]):
+class Asked(Generic[V]):
     """An answer of the wanted type, and how it was come by."""
 
-    value: R
+    value: V
     raw: str
     """The text that was accepted."""
     mended: bool
@@ -161,30 +162,56 @@ class Structured:
         `check` gives what is wrong with a value that fits the schema, in words for the model. Raises `NotUnderstood`
         after one repair turn, and `ModelFailed`.
         """
+
+        def read(data: Any) -> tuple[R | None, Sequence[str]]:
+            try:
+                value = _validated(data, returns)
+            except ValidationError as error:
+                return None, [_in_words(item) for item in error.errors(include_url=False, include_input=False)]
+            return value, check(value) if check else ()
+
+        return await self._asked(messages, returns.__name__, schema_of(returns), read, stage, sample)
+
+    async def ask_json(
+        self, messages: Sequence[Message], name: str, schema: Mapping[str, Any],
+        read: Callable[[Any], tuple[V | None, Sequence[str]]], *, stage: str, sample: int = 0,
+    ) -> Asked[V]:  # fmt: skip
+        """As `ask`, for a schema that is known only now. `read`: JSON data -> (value, what is wrong with it).
+
+        A schema that servers do not take alike (`portable.complaints`) is told in the conversation instead.
+        """
+        return await self._asked(messages, name, schema, read, stage, sample, portable=not complaints(schema))
+
+    async def _asked(
+        self, messages: Sequence[Message], name: str, schema: Mapping[str, Any],
+        read: Callable[[Any], tuple[V | None, Sequence[str]]], stage: str, sample: int, *, portable: bool = True,
+    ) -> Asked[V]:  # fmt: skip
         told: list[Message] = list(messages)
-        errors: list[str] = []
+        errors: Sequence[str] = []
         for turn in (1, 2):
-            rung, reply = await self._reply(told, returns, stage, sample, again=turn > 1)
-            value, mended, errors = _understood(reply, returns)
-            if value is not None:
-                errors = list(check(value)) if check else []
-                if not errors:
+            rung, reply = await self._reply(told, name, schema, stage, sample, again=turn > 1, portable=portable)
+            data, mended, errors = _data_in(reply)
+            if not errors:
+                value, errors = read(data)
+                if value is not None and not errors:
                     return Asked(value, reply.content, mended, turn, rung)
             told += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": _complaint(errors)}]
         raise NotUnderstood(stage, errors, reply.content)
 
     async def _reply(
-        self, messages: Sequence[Message], returns: type[Record], stage: str, sample: int, *, again: bool
-    ) -> tuple[Rung, ChatReply]:
-        schema = schema_of(returns)
+        self, messages: Sequence[Message], name: str, schema: Mapping[str, Any], stage: str, sample: int, *,
+        again: bool, portable: bool,
+    ) -> tuple[Rung, ChatReply]:  # fmt: skip
         while True:
             rung = await self.ladder.settled(self.model)
+            if not portable and rung not in _WITHOUT:
+                rung = "prompt"
             request = ChatRequest(
                 [_schema_told(schema), *messages] if rung in _WITHOUT else messages,
                 temperature=_warmer(self._temperature) if again else self._temperature,
                 max_tokens=self._max_tokens,
                 seed=sample,
-                extra=_extra(rung, returns.__name__, schema),
+                extra=_extra(rung, name, schema),
                 sample=sample,
                 stage=stage,
             )
@@ -214,18 +241,15 @@ def _complaint(errors: Sequence[str]) -> str:
     )
 
 
-def _understood(reply: ChatReply, returns: type[R]) -> tuple[R | None, bool, list[str]]:
-    """(value, mended, errors): either a value or errors."""
+def _data_in(reply: ChatReply) -> tuple[Any, bool, list[str]]:
+    """(data, mended, errors): either data or errors."""
     if reply.finish_reason == "length":
         return None, False, [f"it was cut off after {reply.usage.completion or 'too many'} tokens: write it shorter"]
     try:
         data, mended = json_in(reply.content)
     except NoJson as error:
         return None, False, [str(error)]
-    try:
-        return _validated(data, returns), mended, []
-    except ValidationError as error:
-        return None, mended, [_in_words(item) for item in error.errors(include_url=False, include_input=False)]
+    return data, mended, []
 
 
 def _validated(data: Any, returns: type[R]) -> R:

@@ -67,6 +67,8 @@ class UserEvent(Record):
     agreed: bool = False
     """The reply says yes to a confirmation."""
     done: bool = False
+    findings: tuple[str, ...] = ()
+    """A user that is a model: what was wrong with its first answer, which it was asked for again."""
     seconds: float = 0.0
 
 
@@ -80,13 +82,17 @@ class ToolEvent(Record):
     """As validated and typed; None when they could not be read."""
     ok: bool
     error: str | None = None
-    """unknown_tool, bad_arguments, precondition, limit or malformed; None when the call succeeded."""
+    """unknown_tool, bad_arguments, precondition, limit or malformed, or the `fault`; None when the call succeeded."""
     response: str
     """The exact text that the agent got."""
     changed: bool = False
-    """A row changed."""
+    """A row changed, or a simulated write succeeded."""
     entry_id: str | None = None
     """Simulated tools: the response map's entry."""
+    alias_of: str | None = None
+    """The entry whose answer that entry repeats; None for one of its own."""
+    fault: Literal["timeout", "rate_limit", "partial_result"] | None = None
+    """A failure that was injected on purpose."""
     seconds: float = 0.0
 
 

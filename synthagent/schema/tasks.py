@@ -34,7 +34,9 @@ class Tool(Record):
     """JSON Schema of the result."""
     effect: Literal["read", "write"]
     reads: tuple[str, ...] | None = None
-    """Simulated tools: the tables whose state the answer may depend on."""
+    """Simulated tools: the tables (or other things by name) whose state the answer may depend on; None: anything."""
+    writes: tuple[str, ...] | None = None
+    """Simulated write tools: what a call may change, by the names that `reads` uses; None: anything."""
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from synthagent.errors import TaskFault
 from synthagent.schema.tasks import Require, Return, Run, Tool, World
 from synthagent.simulation.arguments import BadArguments, check_storable
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mode, Stalled
+from synthagent.simulation.simulated import Simulated
 from synthagent.simulation.world import Blueprint, Program, Rows, Table, quoted
 
 MAX_INITIAL_ROWS = 50_000
@@ -39,8 +40,19 @@ def compile_world(tools: tuple[Tool, ...], world: World, world_id: str) -> Bluep
     for name in names:
         if name not in world.programs and name not in world.grounding:
             raise TaskFault(f"world.programs: '{name}' has neither a program nor a grounding", reason="tools")
+    simulated = {tool.name: _simulated(tool, world) for tool in tools if tool.name not in world.programs}
     return Blueprint(world_id, world.now, tables, image, programs, tuple(names),
-                     frozenset(world.ends_episode), initial)  # fmt: skip
+                     frozenset(world.ends_episode), initial, simulated)  # fmt: skip
+
+
+def _simulated(tool: Tool, world: World) -> Simulated:
+    try:
+        found = Simulated(tool, world.grounding[tool.name])
+    except ValueError as error:
+        raise TaskFault(f"brief.tools.{tool.name}: {error}", reason="tools") from error
+    if tool.function.parameters.get("type") != "object":
+        raise TaskFault(f"brief.tools.{tool.name}: parameters must be an object schema", reason="tools")
+    return found
 
 
 def _build(guard: Guard, world: World) -> tuple[tuple[Table, ...], Rows, bytes]:

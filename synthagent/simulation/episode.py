@@ -7,10 +7,11 @@ episode that failed carries a `Failure` with its blame, and is never a reward (i
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
-from synthagent.errors import Blame, EpisodeFailure
+from synthagent.errors import Blame, EpisodeFailure, ToolFailed
 from synthagent.llm.model import ContextOverflow
 from synthagent.schema.episodes import (
     AgentEvent,
@@ -39,9 +40,13 @@ from synthagent.simulation.agent import (
 )
 from synthagent.simulation.arguments import BadArguments, parse
 from synthagent.simulation.compiling import compile_world
+from synthagent.simulation.faults import FAULTS, Fault, Faults, cut_short, failed
 from synthagent.simulation.hearing import Listener
+from synthagent.simulation.map_store import id_of
+from synthagent.simulation.response_map import Tools, key_of
+from synthagent.simulation.simulated import Answer, SimulatedCall
 from synthagent.simulation.users import FactsUser, User, UserReply
-from synthagent.simulation.world import Blueprint, Final, LiveWorld
+from synthagent.simulation.world import Blueprint, Final, LiveWorld, ToolResult
 
 Clock = Callable[[], float]
 
@@ -70,6 +75,10 @@ class Cast:
     protocol: Protocol = "text"
     form: ToolForm = "native"
     """How the agent's model is told of tools."""
+    tools: Tools | None = None
+    """Who answers the calls of tools that have no program."""
+    faults: Faults | None = None
+    """Failures of tools that are injected on purpose; None: there are none."""
 
 
 class ReplayMismatch(EpisodeFailure):
@@ -147,6 +156,7 @@ class _Run:
     messages: list[Message] = field(default_factory=list)
     malformed: int = 0
     turns: int = 0
+    calls: int = 0
     usage: Usage = field(default_factory=Usage)
 
     async def to_the_end(self) -> Stop:
@@ -222,7 +232,7 @@ class _Run:
         if asks_user(call, self.cast.protocol):
             return await self._ask(call)
         before = self.clock()
-        result = self.world.call(call.name, call.arguments)
+        result, answer = await self._result(call)
         self.events.append(
             ToolEvent(
                 call_id=call.id,
@@ -232,6 +242,9 @@ class _Run:
                 error=result.error,
                 response=result.response,
                 changed=result.changed,
+                entry_id=answer.entry_id if answer else None,
+                alias_of=answer.alias_of if answer else None,
+                fault=_fault_in(result),
                 seconds=round(self.clock() - before, 6),
             )
         )
@@ -239,6 +252,29 @@ class _Run:
             self.malformed += 1
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": result.response})
         return Stop.TRANSFERRED if result.ok and call.name in self.stage.blueprint.ends else None
+
+    async def _result(self, call: ToolCall) -> tuple[ToolResult, Answer | None]:
+        """What comes of a call, and the map's answer if the tool is simulated and no fault came between."""
+        self.calls += 1
+        fault = self._strike(call.name)
+        if fault in ("timeout", "rate_limit"):
+            return failed(fault, _read(call.arguments)), None
+        result, answer = self.world.begin(call.name, call.arguments), None
+        if isinstance(result, SimulatedCall):
+            if self.cast.tools is None:
+                raise ToolFailed(f"{call.name} has no program, and nobody simulates it", reason="no_simulator")
+            answer = await self.cast.tools.answer(result)
+            result = self.world.take(result, answer)
+        if fault is not None:
+            result = cut_short(result)
+        return result, answer
+
+    def _strike(self, tool: str) -> Fault | None:
+        blueprint = self.stage.blueprint
+        known = blueprint.programs.get(tool) or blueprint.simulated.get(tool)
+        if self.cast.faults is None or known is None or tool in blueprint.ends:
+            return None
+        return self.cast.faults.strike(self.calls, writes=known.writes)
 
     async def _ask(self, call: ToolCall) -> Stop | None:
         try:
@@ -266,6 +302,7 @@ class _Run:
                 asked=reply.asked,
                 agreed=reply.agreed,
                 done=reply.done,
+                findings=reply.findings,
                 seconds=round(self.clock() - before, 6),
             )
         )
@@ -282,9 +319,21 @@ def _assistant(turn: AssistantTurn) -> Message:
     return message
 
 
+def _read(raw: str) -> dict[str, Any] | None:
+    try:
+        return parse(raw)
+    except BadArguments:
+        return None
+
+
+def _fault_in(result: ToolResult) -> Fault | None:
+    return next((fault for fault in FAULTS if fault == result.error), None)
+
+
 def replay(stage: Stage, episode: Episode) -> Final:
     """Runs a stored episode's calls again and gives the state they end in.
 
+    A simulated tool answers what is stored, if the entry's id says that this answer belongs to this call in this state.
     Raises `ReplayMismatch` when a response or the final digest differs from what was stored.
     """
     with stage.blueprint.open() as world:
@@ -297,9 +346,27 @@ def replay(stage: Stage, episode: Episode) -> Final:
                 if call is None:
                     raise ReplayMismatch(f"event {number}: no turn made this call")
                 pending.remove(call)
-                if world.call(call.name, call.arguments).response != event.response:
+                if _again(world, call, event) != event.response:
                     raise ReplayMismatch(f"event {number}: {call.name} answers differently now")
         final = world.final()
     if final.digest != episode.digest:
         raise ReplayMismatch("the final state differs from the stored digest")
     return final
+
+
+def _again(world: LiveWorld, call: ToolCall, event: ToolEvent) -> str | None:
+    """What a call answers on replay; None for an answer of a simulated tool that is not this call's."""
+    if event.fault in ("timeout", "rate_limit"):
+        return failed(event.fault, None).response
+    result = world.begin(call.name, call.arguments)
+    if isinstance(result, SimulatedCall):
+        if event.fault is not None or event.entry_id is None:
+            # Half of a simulated answer is stored, and not the whole; it changed nothing.
+            return event.response if event.fault and not result.tool.writes else None
+        ids = {id_of(key_of(result, mode), event.ok, event.response) for mode in ("state", "paper")}
+        if event.entry_id not in ids:
+            return None
+        result = world.take(result, Answer(event.ok, event.response, event.entry_id, event.alias_of))
+    elif event.fault is not None:
+        result = cut_short(result)
+    return result.response

@@ -23,6 +23,8 @@ class UserReply:
     asked: tuple[str, ...] = ()
     agreed: bool = False
     done: bool = False
+    findings: tuple[str, ...] = ()
+    """What was wrong with a first answer that was asked for again."""
 
 
 class User(Protocol):

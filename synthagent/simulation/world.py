@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from synthagent.errors import EpisodeFailure, TaskFault
+from synthagent.errors import EpisodeFailure, TaskFault, ToolFailed
 from synthagent.schema.tasks import Require, Return, Run, Tool
 from synthagent.simulation.arguments import (
     BadArguments,
@@ -26,6 +26,16 @@ from synthagent.simulation.arguments import (
     parse,
 )
 from synthagent.simulation.guarded_sql import PATIENCE, BudgetExceeded, Denied, Guard, Mode, Stalled
+from synthagent.simulation.simulated import (
+    Answer,
+    Deed,
+    History,
+    Simulated,
+    SimulatedCall,
+    canonical_arguments,
+    key_arguments,
+    table_digests,
+)
 
 MAX_RESULT_ROWS = 5_000
 MAX_RESULT_BYTES = 1_000_000
@@ -103,9 +113,11 @@ class Blueprint:
     """
 
     def __init__(self, world_id: str, now: str, tables: tuple[Table, ...], image: bytes, programs: dict[str, Program],
-                 tools: tuple[str, ...], ends: frozenset[str], initial: Rows):  # fmt: skip
+                 tools: tuple[str, ...], ends: frozenset[str], initial: Rows,
+                 simulated: Mapping[str, Simulated] | None = None):  # fmt: skip
         self.world_id, self.now, self.tables, self.image = world_id, now, tables, image
         self.programs, self.tools, self.ends, self.initial = programs, tools, ends, initial
+        self.simulated = simulated or {}
         self.patience = PATIENCE
         self._free: dict[bool, list[Guard]] = {False: [], True: []}
 
@@ -113,6 +125,11 @@ class Blueprint:
     def digest(self) -> str:
         """Of the initial state."""
         return digest_of(self.initial)
+
+    @cached_property
+    def table_digests(self) -> Mapping[str, str]:
+        """Table -> digest in the initial state."""
+        return table_digests(self.initial)
 
     def open(self, *, reverse: bool = False) -> "LiveWorld":
         """A live world in the initial state. `reverse`: rows without ORDER BY come back to front, to catch them."""
@@ -200,7 +217,7 @@ class Final:
 class LiveWorld:
     """One episode's world. `close` gives its connection back; use as a context manager."""
 
-    __slots__ = ("_calls", "_closed", "_digest", "_dirty", "_done", "_guard", "_home", "blueprint")
+    __slots__ = ("_calls", "_closed", "_digest", "_dirty", "_done", "_guard", "_history", "_home", "blueprint")
 
     def __init__(self, blueprint: Blueprint, guard: Guard, home: list[Guard]):
         self.blueprint = blueprint
@@ -209,6 +226,7 @@ class LiveWorld:
         self._done: list[tuple[Program, dict[str, Any], dict[str, Any]]] = []
         self._digest: str | None = blueprint.digest
         self._dirty = self._closed = False
+        self._history = History(blueprint.table_digests) if blueprint.simulated else None
 
     def __enter__(self) -> "LiveWorld":
         return self
@@ -226,12 +244,20 @@ class LiveWorld:
         self._home.append(self._guard)
 
     def call(self, tool: str, raw: str) -> ToolResult:
-        """Runs one tool call on its raw argument text.
+        """Runs one call of a tool that has a program, on its raw argument text.
 
         Everything the agent can do wrong comes back as a `ToolResult` that is not `ok`, with the state as before.
-        Raises `TaskFault` when the task is at fault: its SQL fails or its result does not fit its own schema.
+        Raises `TaskFault` when the task is at fault: its SQL fails or its result does not fit its own schema; and
+        `ToolFailed` for a valid call of a simulated tool, which takes `begin` and somebody to answer.
         """
-        program = self.blueprint.programs.get(tool)
+        result = self.begin(tool, raw)
+        if isinstance(result, SimulatedCall):
+            raise ToolFailed(f"{tool} has no program, and nobody simulates it", reason="no_simulator")
+        return result
+
+    def begin(self, tool: str, raw: str) -> "ToolResult | SimulatedCall":
+        """As `call`, but a valid call of a simulated tool comes back to be answered, and then to `take` the answer."""
+        program = self.blueprint.programs.get(tool) or self.blueprint.simulated.get(tool)
         if program is None:
             known = ", ".join(self.blueprint.tools)
             return _failed("unknown_tool", f"there is no tool '{tool[:80]}'; the tools are: {known}", None)
@@ -244,7 +270,36 @@ class LiveWorld:
         except BadArguments as bad:
             return _failed(bad.kind, str(bad), arguments if bad.kind == "bad_arguments" else None)
         typed, bound = program.bind(arguments)
-        return self._run(program, typed, bound)
+        return self._run(program, typed, bound) if isinstance(program, Program) else self._posed(program, typed)
+
+    def _posed(self, tool: Simulated, typed: dict[str, Any]) -> SimulatedCall:
+        """A call of a simulated tool, with all that its answer may depend on."""
+        assert self._history is not None
+        blueprint = self.blueprint
+        read = [t for t in blueprint.tables if tool.reads is None or t.name in tool.reads]
+        rows = {t.name: [dict(zip(t.columns, row, strict=True)) for row in self._guard.own(t.select)] for t in read}
+        return SimulatedCall(
+            world_id=blueprint.world_id,
+            now=blueprint.now,
+            tool=tool,
+            arguments=typed,
+            canonical=canonical_arguments(key_arguments(typed)),
+            moments=self._history.moments(tool),
+            deeds=self._history.mattering(tool),
+            rows=rows,
+        )
+
+    def take(self, call: SimulatedCall, answer: Answer) -> ToolResult:
+        """Lets an answer happen: a write that succeeded becomes a part of the state."""
+        changed = call.tool.writes and answer.ok
+        if changed:
+            assert self._history is not None
+            tool = call.tool
+            self._history.note(Deed(tool.tool.name, call.arguments, answer.response, tool.touches, answer.root))
+        value = orjson.loads(answer.response)
+        if answer.ok:
+            return ToolResult(True, answer.response, value, None, call.arguments, changed)
+        return ToolResult(False, answer.response, None, "precondition", call.arguments)
 
     @property
     def digest(self) -> str:
@@ -258,10 +313,11 @@ class LiveWorld:
 
     def final(self) -> Final:
         """The state now, to be looked at after this world is closed."""
+        folded = self._history.folded if self._history else []
         if not self._dirty:
-            return Final(self.digest, None)
+            return Final(_folded(self.digest, folded), None)
         rows = self.rows()
-        return Final(digest_of(rows), rows)
+        return Final(_folded(digest_of(rows), folded), rows)
 
     def _run(self, program: Program, typed: dict[str, Any], bound: dict[str, Any]) -> ToolResult:
         guard, tool = self._guard, program.tool
@@ -296,14 +352,24 @@ class LiveWorld:
             key = (tool, canonical_text(typed))
             self._calls[key] = self._calls.get(key, 0) + 1
             self._done.append((program, typed, bound))
+            if self._history is not None:
+                self._history.note(*self._deed(program, typed, result, self._history))
         return result
+
+    def _deed(self, program: Program, typed: dict[str, Any], result: ToolResult, history: History) -> tuple[Deed, Any]:
+        """What a program has just done, and the digests of all tables after it."""
+        before, after = history.digests, table_digests(self.rows())
+        touched = frozenset(name for name, digest in after.items() if before[name] != digest)
+        return Deed(program.tool, typed, result.response, touched), after
 
     def _restart(self) -> None:
         """The failed call took the whole transaction with it: what succeeded before is done again."""
         done, self._done, self._calls = self._done, [], {}
+        history, self._history = self._history, None  # it knows of these deeds already
         self._guard.save("start")
         for program, typed, bound in done:
             self._run(program, typed, bound)
+        self._history = history
 
     def _name_ids(self, tool: str, typed: dict[str, Any]) -> None:
         """`new_id` inside this call: a hash of world, tool, arguments and how often this call succeeded before."""
@@ -382,6 +448,11 @@ def _restorers(outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _folded(digest: str, entries: Sequence[str]) -> str:
+    """The digest of a state that simulated writes are a part of."""
+    return hashlib.sha256("|".join((digest, *entries)).encode()).hexdigest() if entries else digest
 
 
 def digest_of(rows: Rows) -> str:
