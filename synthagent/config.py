@@ -45,6 +45,14 @@ class Settings(Record):
     """How often a model call that may succeed later is tried."""
     teacher_tokens: int = Field(default=6000, ge=1)
     """Longest reply of a teacher, in tokens."""
+    user_temperature: float = Field(default=0.7, ge=0)
+    """Sampling temperature of a model that plays the user."""
+    user_tokens: int = Field(default=400, ge=1)
+    """Longest reply of a model that plays the user, in tokens."""
+    tools_temperature: float = Field(default=0.0, ge=0)
+    """Sampling temperature of a model that stands in for tools."""
+    tools_tokens: int = Field(default=1500, ge=1)
+    """Longest answer of a model that stands in for tools, in tokens."""
     rpm: float | None = Field(default=None, gt=0)
     """Most calls a minute to one endpoint; unset: no limit."""
     tpm: float | None = Field(default=None, gt=0)

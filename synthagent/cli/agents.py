@@ -13,15 +13,13 @@ from synthagent import plugins
 from synthagent.config import Settings
 from synthagent.errors import InputError
 from synthagent.llm.model import ChatModel
-from synthagent.rollouts.group import Casting
-from synthagent.schema.messages import Protocol
 from synthagent.simulation.agent import ToolForm
-from synthagent.simulation.episode import Cast, Stage, facts_user
-from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
-from synthagent.simulation.scripted_agents import AGENTS, scripted
+from synthagent.simulation.scripted_agents import AGENTS
 
 Guard = Callable[[ChatModel], ChatModel]
 """Wraps a model."""
+SIMULATORS = ("random",)
+"""Scripted models for the user and the tools: `random` makes everything up."""
 SCHEMES = ("scripted", "openai", "gguf", "local", "recorded")
 
 
@@ -47,11 +45,12 @@ def role(text: str, option: str = "--agent") -> Role:
     """
     scheme, colon, argument = text.partition(":")
     if not colon or not argument:
-        first = "procedural" if option == "--teacher" else "scripted:NAME"
+        first = {"--teacher": "procedural", "--user": "facts"}.get(option, "scripted:NAME")
         forms = f"{first}, openai:MODEL@URL, gguf:PATH, local:NAME, recorded:PATH"
         raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
-    if scheme == "scripted" and argument not in AGENTS:
-        raise InputError(f"{option}: no scripted agent '{argument}'", way_out=f"known: {', '.join(AGENTS)}")
+    known_ = SIMULATORS if option in ("--user", "--tools") else tuple(AGENTS)
+    if scheme == "scripted" and argument not in known_:
+        raise InputError(f"{option}: no scripted {option[2:]} '{argument}'", way_out=f"known: {', '.join(known_)}")
     if scheme not in SCHEMES and scheme not in plugins.names("synthagent.models"):
         known = ", ".join((*SCHEMES, *plugins.names("synthagent.models")))
         raise InputError(f"{option}: unknown scheme '{scheme}'", way_out=f"known: {known}")
@@ -77,31 +76,18 @@ def _fetched(name: str, environ: Mapping[str, str]) -> Path:
 
 
 @asynccontextmanager
-async def casting(
-    who: Role, protocol: Protocol, settings: Settings, seed: int, environ: Mapping[str, str] = os.environ
-) -> AsyncIterator[Casting]:
-    """Opens what the role needs (a connection pool, an embedded server) for as long as the casting is used."""
-    if who.scheme == "scripted":
-        yield lambda stage, _: Cast(scripted(who.argument, stage), facts_user(stage), protocol)
-        return
-    async with open_model(who, settings, environ) as (model, form):
-        sampling = Sampling(settings.temperature, settings.max_tokens)
-
-        def cast(stage: Stage, sample: int) -> Cast:
-            own = sampling_seed(seed, stage.task.id, sample)
-            return Cast(ModelAgent(model, who.name, form, sampling, own), facts_user(stage), protocol, form)
-
-        yield cast
-
-
-@asynccontextmanager
 async def open_model(
     who: Role, settings: Settings, environ: Mapping[str, str] = os.environ, guard: Guard = lambda model: model
 ) -> AsyncIterator[tuple[ChatModel, ToolForm]]:
-    """The model of a role that is not scripted, and how it is told of tools, for as long as it is used.
+    """The model of a role, and how it is told of tools, for as long as it is used.
 
     `guard` is put next to the model, inside of every queue and every retry: what it forbids is not begun.
     """
+    if who.scheme == "scripted":
+        from synthagent.llm.babble import Babble
+
+        yield guard(Babble(who.name)), "native"
+        return
     if who.scheme == "openai":
         name, _, url = who.argument.partition("@")
         model = remote(name, url, settings, environ, guard)

@@ -26,6 +26,12 @@ app.add_typer(audit, name="audit")
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 TaskFile = Annotated[Path, typer.Argument(help="A task file (JSONL).", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+User = Annotated[str, typer.Option(help="Who plays the user: facts, or a model.")]
+Tools = Annotated[str | None, typer.Option(help="The model that stands in for tools without a program.")]
+Mode = Annotated[str, typer.Option("--map", help="How its answers are kept: state, paper, none or frozen.")]
+Store = Annotated[
+    str | None, typer.Option(help="Where: a file, memory, http://... or redis://...; default beside the tasks.")
+]
 Knob = Annotated[str | None, typer.Option(help="Range such as 2 or 1-3; overrides the difficulty.")]
 
 
@@ -229,7 +235,12 @@ def rollout(
     tasks: TaskFile,
     agent: Annotated[list[str], typer.Option(help="Who plays; may be repeated.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.", show_default=False)],
-    user: Annotated[str, typer.Option(help="Who plays the user: facts.")] = "facts",
+    user: User = "facts",
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    faults: Annotated[float, typer.Option(help="Share of tool calls that are made to fail.", min=0, max=1)] = 0.0,
+    lint: Annotated[bool, typer.Option(help="Look over what a model says as the user.")] = True,
     n: Annotated[int, typer.Option("-n", help="Episodes a task.", min=1)] = 1,
     protocol: Annotated[str, typer.Option(help="text, tools or tags.")] = "text",
     limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
@@ -251,6 +262,7 @@ def rollout(
     json: Json = False,
 ) -> None:
     """Let agents play tasks, score them, and keep everything in a run folder."""
+    from synthagent.cli.casting import others
     from synthagent.cli.rollout import run_rollout
 
     options = {
@@ -258,7 +270,8 @@ def rollout(
         "malformed": malformed, "seconds": seconds, "key_env": key_env, "request_timeout": request_timeout,
         "threads": threads,
     }  # fmt: skip
-    run_rollout(tasks, agent, user, n, protocol, limit, seed, out, resume, config, options, json)
+    with_ = others(user, tools, map_, map_store, tasks, faults, lint=lint)
+    run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)
 
 
 @app.command()

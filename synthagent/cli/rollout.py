@@ -10,7 +10,8 @@ from typing import Any, cast, get_args
 import anyio
 
 from synthagent import __version__
-from synthagent.cli.agents import Role, casting, role
+from synthagent.cli.agents import Role, role
+from synthagent.cli.casting import FACTS, Others, casting
 from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.report import print_report
 from synthagent.config import Settings, settings
@@ -30,20 +31,19 @@ from synthagent.storage.task_file import read_tasks
 
 
 def run_rollout(
-    tasks: Path, agents: Sequence[str], user: str, n: int, protocol: str, limit: int | None, seed: int, out: Path,
+    tasks: Path, agents: Sequence[str], with_: Others, n: int, protocol: str, limit: int | None, seed: int, out: Path,
     resume: bool, config: Path | None, options: Mapping[str, Any], json: bool,
 ) -> None:  # fmt: skip
     """Plays n episodes of every task by every agent and prints the report."""
     if protocol not in get_args(Protocol):
         raise InputError(f"--protocol: '{protocol}' is not one of {', '.join(get_args(Protocol))}")
-    if user != "facts":
-        raise InputError(f"--user: '{user}' is not known", way_out="known: facts")
     chosen = settings(config, options)
     roles = [role(text) for text in agents]
-    manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen)
+    manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
-        roll_into(folder, roles, cast(Protocol, protocol), chosen)
+        _check_simulated(folder.tasks(), with_)
+        roll_into(folder, roles, cast(Protocol, protocol), chosen, with_)
         rows = lines(folder.index.rows())
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
@@ -52,10 +52,22 @@ def run_rollout(
         say(f"run folder: {out}; next: synthagent show {out}")
 
 
+def _check_simulated(tasks: Iterable[Task], with_: Others) -> None:
+    """Raises `InputError` when a task has tools that nobody can answer for: no episode of it could be scored."""
+    if with_.simulating:
+        return
+    for task in tasks:
+        if task.world.grounding:
+            names = ", ".join(task.world.grounding)
+            raise InputError(f"task {task.id}: no program for {names}", way_out="give --tools MODEL to simulate them")
+
+
 def manifest_for(
-    tasks: Path, roles: Sequence[Role], n: int, protocol: str, seed: int, limit: int | None, chosen: Settings
-) -> Manifest:
+    tasks: Path, roles: Sequence[Role], n: int, protocol: str, seed: int, limit: int | None, chosen: Settings,
+    with_: Others | None = None,
+) -> Manifest:  # fmt: skip
     """What this run is asked to do."""
+    others = with_ or Others()
     try:
         data = tasks.read_bytes()
     except OSError as error:
@@ -63,6 +75,12 @@ def manifest_for(
     return Manifest(
         command=" ".join(["synthagent", *sys.argv[1:]]),
         agents=tuple(dict.fromkeys(who.name for who in roles)),
+        user=others.user.name if others.user else FACTS,
+        tools=others.tools.name if others.tools else None,
+        map=others.mode,
+        map_store=others.store if others.simulating else "",
+        faults=others.faults,
+        lint=others.lint,
         protocol=cast(Protocol, protocol),
         limits=chosen.limits,
         seed=seed,
@@ -71,7 +89,7 @@ def manifest_for(
         tasks_sha256=hashlib.sha256(data + str(limit or "").encode()).hexdigest(),
         version=__version__,
         settings=chosen.model_dump(mode="json"),
-        prompts={OPENING: opening_fingerprint()},
+        prompts={OPENING: opening_fingerprint(), **others.prompts},
     )
 
 
@@ -85,10 +103,12 @@ def open_run(tasks: Path, out: Path, manifest: Manifest, resume: bool, limit: in
     return RunFolder.create(out, manifest, islice(read_tasks(tasks), limit))
 
 
-def roll_into(folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings) -> None:
-    """Plays what the folder does not hold yet. Failures of infrastructure are tried again on resuming."""
+def roll_into(
+    folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings, with_: Others | None = None
+) -> None:
+    """Plays what the folder does not hold yet. What failed through no fault of agent or task is tried again."""
     _score_left_over(folder)
-    done = folder.done(retry=[Blame.INFRASTRUCTURE])
+    done = folder.done(retry=[Blame.INFRASTRUCTURE, Blame.TOOLS, Blame.USER])
     manifest = folder.manifest
     count = sum(1 for _ in folder.tasks())
     for who in roles:
@@ -102,7 +122,7 @@ def roll_into(folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chos
                 tick(str(mean))
 
             try:
-                anyio.run(_roll, who, folder.tasks(), manifest, protocol, chosen, sink, done)
+                anyio.run(_roll, who, folder.tasks(), manifest, protocol, chosen, sink, done, with_)
             except EndpointDown as error:
                 raise RunFolderError(
                     f"{who.name}: {error}; what was finished is in {folder.path}: mend the endpoint and use --resume"
@@ -110,11 +130,16 @@ def roll_into(folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chos
 
 
 async def _roll(
-    who: Role, tasks: Iterable[Task], manifest: Manifest, protocol: Protocol, chosen: Settings, sink: Any, done: Any
-) -> None:
-    async with casting(who, protocol, chosen, manifest.seed) as cast:
+    who: Role, tasks: Iterable[Task], manifest: Manifest, protocol: Protocol, chosen: Settings, sink: Any, done: Any,
+    with_: Others | None,
+) -> None:  # fmt: skip
+    async with casting(who, protocol, chosen, manifest.seed, with_) as (cast, answers):
         order = Order(who.name, cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight)
         await roll_batch(tasks, order, sink, done)
+        if answers is not None:
+            asked = answers.figures
+            say(f"response map: {asked.hits} hits, {asked.misses} misses ({asked.aliases} answered already), "
+                f"{asked.calls} model calls")  # fmt: skip
 
 
 def _score_left_over(folder: RunFolder) -> None:

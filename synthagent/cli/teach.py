@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import anyio
 
-from synthagent.cli.agents import Role, casting, role
+from synthagent.cli.agents import Role, role
+from synthagent.cli.casting import casting
 from synthagent.cli.console import print_json, say
 from synthagent.cli.course import Work, budget_of, finish, model_name, school, teacher_role, work_through
 from synthagent.config import Settings, settings
@@ -133,7 +134,7 @@ async def _band(lesson: Lesson, chosen: Settings) -> AsyncIterator[Any]:
     """A screen that lets an agent play a task n times and wants its mean reward within the band."""
     low, high = band_range(lesson.band or "")
     who = role(lesson.band_agent or "", "--band-agent")
-    async with casting(who, "text", chosen, lesson.seed) as cast_:
+    async with casting(who, "text", chosen, lesson.seed) as (cast_, _):
 
         async def screen(task: Task) -> Sequence[str]:
             group = await roll_group(task, cast_, Limits(), lesson.band_n, lesson.seed)

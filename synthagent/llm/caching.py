@@ -15,15 +15,11 @@ import orjson
 
 from synthagent.errors import InputError, ModelFailed
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
+from synthagent.owned import owned
 from synthagent.schema.messages import ToolCall, Usage
 
 _SCHEMA = "synthagent.calls/1"
-_TABLES = (
-    "CREATE TABLE about (schema TEXT PRIMARY KEY)",
-    "CREATE TABLE replies (key TEXT PRIMARY KEY, stage TEXT, reply BLOB) WITHOUT ROWID",
-)
-_LARGEST = 64 * 1024 * 1024
-"""Bytes of one value in the file: eight times the longest reply that the client reads."""
+_TABLES = ("CREATE TABLE replies (key TEXT PRIMARY KEY, stage TEXT, reply BLOB) WITHOUT ROWID",)
 
 
 def key_of(model: str, address: str, request: ChatRequest) -> str:
@@ -72,19 +68,7 @@ class CallCache:
 
         Raises `InputError` when the file is no such cache, is damaged, or another process has it open.
         """
-        try:
-            db = sqlite3.connect(path, isolation_level=None, timeout=0.2)
-            try:
-                _own(db, path)
-            except BaseException:
-                db.close()
-                raise
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise InputError("another process has these calls open", where=str(path)) from error
-            raise InputError(f"cannot be opened: {error}", where=str(path)) from error
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"no file of calls: {error}", where=str(path), way_out="remove or rename it") from error
+        db = owned(path, _SCHEMA, _TABLES, "calls")
         return cls(path, db)
 
     def find(self, key: str) -> ChatReply | None:
@@ -126,32 +110,6 @@ class CallCache:
     def close(self) -> None:
         """Closes the file. Harmless when repeated."""
         self._db.close()
-
-
-def _own(db: sqlite3.Connection, path: Path) -> None:
-    """Takes the file for this process and lays it out if it is empty. Raises `InputError` for somebody else's."""
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
-    # One owner: whoever has it open keeps others out, and the kernel lets go when it dies.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    # Before anything is written: another program's database must stay as it is, and ours brings no triggers along.
-    tables = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT 100")}
-    if not tables <= set(_TABLES):
-        raise InputError(
-            "no file of calls that this version knows: it holds other tables",
-            where=str(path),
-            way_out="use another file",
-        )
-    db.execute("PRAGMA journal_mode = WAL")
-    # A kill loses nothing that was committed; a power cut may lose the last replies, never the file.
-    db.execute("PRAGMA synchronous = NORMAL")
-    for table in _TABLES:
-        if table not in tables:
-            db.execute(table)
-    found = [row[0] for row in db.execute("SELECT schema FROM about LIMIT 2")]
-    if not found:
-        db.execute("INSERT INTO about VALUES (?)", (_SCHEMA,))
-    elif found != [_SCHEMA]:
-        raise InputError(f"unknown version {found[0]!r}", where=str(path), way_out=f"this version reads {_SCHEMA}")
 
 
 def _stored(reply: ChatReply) -> dict[str, Any]:

@@ -129,7 +129,9 @@ def portably(schema: Any) -> dict[str, Any]:
     if isinstance(kinds, list):
         rest = {key: value for key, value in found.items() if key not in ("type", "description")}
         told = {"description": found["description"]} if "description" in found else {}
-        return {"anyOf": [portably({**rest, "type": kind} if kind != "null" else {"type": kind}) for kind in kinds]} | told
+        return {
+            "anyOf": [portably({**rest, "type": kind} if kind != "null" else {"type": kind}) for kind in kinds]
+        } | told
     if isinstance(found.get("properties"), Mapping):
         parts = {name: portably(part) for name, part in found["properties"].items()}
         found |= {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}

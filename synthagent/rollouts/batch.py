@@ -82,6 +82,9 @@ class _Stages:
 def _lost(outcome: Outcome) -> str | None:
     """What infrastructure did to an episode; None if it has a score, or another is to blame."""
     score = outcome.score
-    if not isinstance(score, Unscored) or score.blame is not Blame.INFRASTRUCTURE or score.reason == "bug":
+    if not isinstance(score, Unscored) or score.reason == "bug":
+        return None
+    # A simulator whose model does not answer is a failed simulator, but it is the endpoint that is gone.
+    if score.blame is not Blame.INFRASTRUCTURE and not score.reason.startswith("model:"):
         return None
     return f"{score.reason}: {score.detail[:300]}"

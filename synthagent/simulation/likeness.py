@@ -15,8 +15,8 @@ _SHORT = 40
 def unlike(one: str, other: str, choices: Collection[str] = ()) -> str | None:
     """The argument that keeps two calls from being the same in other words; None if a model may decide.
 
-    `one`, `other`: arguments as canonical JSON. Numbers, truth values, the digits in short texts, and the arguments named
-    in `choices` (enums) must be equal.
+    `one`, `other`: arguments as canonical JSON. Numbers, truth values, the digits in short texts, and the arguments
+    named in `choices` (enums) must be equal.
     """
     left, right = orjson.loads(one), orjson.loads(other)
     for name in sorted(left.keys() | right.keys()):

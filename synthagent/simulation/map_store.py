@@ -78,7 +78,7 @@ def as_json(entry: Entry, hits: int = 0) -> dict[str, Any]:
     return {**asdict(entry), "hits": hits}
 
 
-_FIELDS = {field: kind for field, kind in Entry.__annotations__.items()}
+_FIELDS = dict(Entry.__annotations__)
 
 
 def from_json(data: Any) -> tuple[Entry, int]:

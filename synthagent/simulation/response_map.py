@@ -1,7 +1,7 @@
 """The response map: a simulated tool gives the same bytes to the same call in the same state, whoever asks.
 
-Lyu et al., section 3.2, keep M = {(tool, arguments) -> response} a task. Here the key also holds the state as far as the
-tool reads it, so that a read after a write may say something new, and the map is shared by all workers and outlives
+Lyu et al., section 3.2, keep M = {(tool, arguments) -> response} a task. Here the key also holds the state as far as
+the tool reads it, so that a read after a write may say something new, and the map is shared by all workers and outlives
 them. A call that is not in the map costs one model call, which either points to an entry that already answers it (the
 same call in other words, or an earlier state that nothing has touched since) or makes an answer up. Misses of one tool
 in one state are decided one at a time, so that two ways of asking the same never get two answers.

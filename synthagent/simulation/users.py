@@ -95,6 +95,20 @@ MANNERS: dict[Disposition, Manner] = {
 }
 
 
+def without_echo(message: str, own: Sequence[str]) -> str:
+    """The message without the user's own sentences: whoever repeats a question has not asked it.
+
+    `own`: what the user has said, as `plain` text.
+    """
+    parts = _SENTENCE.split(message)
+    kept = [part for part in parts if not _is_echo(plain(part), own)]
+    return message if len(kept) == len(parts) else " ".join(kept)
+
+
+def _is_echo(words: str, own: Sequence[str]) -> bool:
+    return words in own or (words.count(" ") >= 4 and any(words in said for said in own))
+
+
 class FactsUser:
     """The user without a model.
 
@@ -123,7 +137,7 @@ class FactsUser:
         return reply
 
     def _reply(self, message: str) -> UserReply:
-        heard = self._listener.heard(self._without_echo(message))
+        heard = self._listener.heard(without_echo(message, self._own))
         if heard.topics:
             return self._answer(heard.kind, heard.topics)
         if heard.kind == "confirmation" and not (heard.refuses and self._escapes):
@@ -148,15 +162,6 @@ class FactsUser:
         if not heard.related:
             return UserReply(self._manner.unrelated, heard.kind)
         return UserReply(self._manner.yes, heard.kind, agreed=True)
-
-    def _without_echo(self, message: str) -> str:
-        """The message without the user's own sentences: whoever repeats a question has not asked it."""
-        parts = _SENTENCE.split(message)
-        kept = [part for part in parts if not self._is_echo(plain(part))]
-        return message if len(kept) == len(parts) else " ".join(kept)
-
-    def _is_echo(self, words: str) -> bool:
-        return words in self._own or (words.count(" ") >= 4 and any(words in own for own in self._own))
 
     def _close(self, kind: str, message: str) -> UserReply:
         """The present request is closed: the next one, a last look at several parts, or goodbye."""

@@ -15,7 +15,7 @@ from synthagent.storage.complaints import complaints
 
 SCHEMA = "synthagent.run/1"
 
-MUST_AGREE = ("tasks_sha256", "n", "seed", "protocol", "limits", "user", "prompts")
+MUST_AGREE = ("tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "faults", "lint", "prompts")
 """What may not change between the start of a run and its resumption: else its episodes are not of one kind."""
 
 
@@ -27,6 +27,16 @@ class Manifest(Record):
     """What was typed, such as `synthagent eval --tasks T.jsonl`."""
     agents: tuple[str, ...]
     user: str = "facts"
+    tools: str | None = None
+    """Who stood in for tools that have no program."""
+    map: Literal["state", "paper", "none", "frozen"] = "state"
+    """How the answers of simulated tools are kept."""
+    map_store: str = ""
+    """Where they are kept."""
+    faults: float = 0.0
+    """Share of tool calls that were made to fail."""
+    lint: bool = True
+    """Whether the replies of a user that is a model were looked over."""
     protocol: Protocol = "text"
     limits: Limits = Limits()
     seed: int = 0

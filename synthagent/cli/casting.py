@@ -1,0 +1,195 @@
+"""Who plays in an episode: the agent, the user, whoever stands in for tools; opened for as long as a run takes."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from synthagent import prompts
+from synthagent.cli.agents import Role, open_model, role
+from synthagent.config import Settings
+from synthagent.errors import InputError
+from synthagent.llm.model import ChatModel
+from synthagent.llm.structured import Ladder, Structured
+from synthagent.rollouts.group import Casting
+from synthagent.schema.messages import Protocol
+from synthagent.serve.access import TOKEN_ENV
+from synthagent.simulation.agent import Agent, ToolForm
+from synthagent.simulation.episode import Cast, Stage, facts_user
+from synthagent.simulation.faults import Faults
+from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
+from synthagent.simulation.model_user import ModelUser, user_fingerprints
+from synthagent.simulation.response_map import MapMode, ResponseMap
+from synthagent.simulation.scripted_agents import scripted
+from synthagent.simulation.tool_model import CALL, SYSTEM, ToolModel
+from synthagent.simulation.users import User
+from synthagent.storage.maps import open_store
+
+FACTS = "facts"
+MODES: tuple[MapMode, ...] = get_args(MapMode)
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Who plays besides the agent."""
+
+    user: Role | None = None
+    """None: `facts`."""
+    tools: Role | None = None
+    """None: nobody stands in for tools."""
+    mode: MapMode = "state"
+    store: str = "memory"
+    """Where the response map is kept: see `open_store`."""
+    faults: float = 0.0
+    """Share of tool calls that fail on purpose."""
+    lint: bool = True
+    strict: bool = True
+    """Whether a user's error is asked for again and then fails the episode, or only noted."""
+
+    @property
+    def simulating(self) -> bool:
+        """Whether tools without a program get answers."""
+        return self.tools is not None or self.mode == "frozen"
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Prompt -> fingerprint, of those that are used."""
+        tools = {name: prompts.fingerprint(name) for name in (SYSTEM, CALL)} if self.tools else {}
+        return {**tools, **(user_fingerprints() if self.user else {})}
+
+
+def others(
+    user: str, tools: str | None, mode: str, store: str | None, tasks: Path, faults: float, *, lint: bool = True,
+    strict: bool = True,
+) -> Others:  # fmt: skip
+    """What the options say. Without a store, the map lies beside the tasks. Raises `InputError`."""
+    if mode not in MODES:
+        raise InputError(f"--map: '{mode}' is not one of {', '.join(MODES)}")
+    if not 0 <= faults <= 1:
+        raise InputError(f"--faults: {faults:g} is no share: give a number from 0 to 1")
+    return Others(
+        user=None if user == FACTS else role(user, "--user"),
+        tools=None if tools is None else role(tools, "--tools"),
+        mode=mode,
+        store=store or str(map_beside(tasks)),
+        faults=faults,
+        lint=lint,
+        strict=strict,
+    )
+
+
+def map_beside(tasks: Path) -> Path:
+    """Where the response map of a task file lies unless it is said otherwise: all runs on it share one."""
+    return tasks.with_name(tasks.name + ".d") / "map.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Troupe:
+    """Everybody but the agent, ready to play."""
+
+    user: Callable[[Stage, int], User]
+    tools: ResponseMap | None
+    faults: Callable[[Stage, int], Faults | None]
+
+
+class Models:
+    """Models by role, each opened once and closed with the stack."""
+
+    def __init__(self, stack: AsyncExitStack, settings: Settings, environ: Mapping[str, str] = os.environ):
+        self._stack, self._settings, self._environ = stack, settings, environ
+        self._open: dict[Role, tuple[ChatModel, ToolForm]] = {}
+        self._ladders: dict[Role, Ladder] = {}
+
+    async def get(self, who: Role) -> tuple[ChatModel, ToolForm]:
+        """The model of a role, and how it is told of tools."""
+        if who not in self._open:
+            self._open[who] = await self._stack.enter_async_context(open_model(who, self._settings, self._environ))
+        return self._open[who]
+
+    async def structured(self, who: Role, temperature: float, max_tokens: int) -> Structured:
+        """The model of a role, to be asked for types; what it can do is found out once."""
+        model, _ = await self.get(who)
+        ladder = self._ladders.setdefault(who, Ladder())
+        return Structured(model, ladder, temperature=temperature, max_tokens=max_tokens)
+
+
+@asynccontextmanager
+async def troupe(with_: Others, settings: Settings, seed: int, models: Models) -> AsyncIterator[Troupe]:
+    """Opens user and tools; what the map was asked is in its store when this ends."""
+    speaks = None
+    if with_.user is not None:
+        speaks = await models.structured(with_.user, settings.user_temperature, settings.user_tokens)
+
+    def user(stage: Stage, sample: int) -> User:
+        if speaks is None or with_.user is None:
+            return facts_user(stage)
+        brief = stage.task.brief
+        return ModelUser(
+            speaks, with_.user.name, stage.task.hidden, stage.listener, brief.instruction,
+            [tool.name for tool in brief.tools], sampling_seed(seed, f"user/{stage.task.id}", sample),
+            strict=with_.strict, linted=with_.lint,
+        )  # fmt: skip
+
+    def faults(stage: Stage, sample: int) -> Faults | None:
+        return Faults(with_.faults, seed, stage.task.id, sample) if with_.faults else None
+
+    async with mapped(with_, settings, models) as tools:
+        yield Troupe(user, tools, faults)
+
+
+@asynccontextmanager
+async def mapped(with_: Others, settings: Settings, models: Models) -> AsyncIterator[ResponseMap | None]:
+    """The response map and whoever stands in for tools; None where nobody does."""
+    if not with_.simulating:
+        yield None
+        return
+    simulator = None
+    if with_.tools is not None:
+        asked = await models.structured(with_.tools, settings.tools_temperature, settings.tools_tokens)
+        simulator = ToolModel(asked, with_.tools.name)
+    store = open_store("memory" if with_.mode == "none" else with_.store, os.environ.get(TOKEN_ENV))
+    found = ResponseMap(
+        store, simulator, with_.mode, who=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+    )
+    try:
+        yield found
+        await found.flush()
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def casting(
+    who: Role, protocol: Protocol, settings: Settings, seed: int, with_: Others | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> AsyncIterator[tuple[Casting, ResponseMap | None]]:  # fmt: skip
+    """Opens what the roles need for as long as the casting is used, and gives the map with it."""
+    async with AsyncExitStack() as stack:
+        models = Models(stack, settings, environ)
+        all_ = await stack.enter_async_context(troupe(with_ or Others(), settings, seed, models))
+        agent, form = await _agents(who, settings, seed, models)
+
+        def cast_(stage: Stage, sample: int) -> Cast:
+            user, faults = all_.user(stage, sample), all_.faults(stage, sample)
+            return Cast(agent(stage, sample), user, protocol, form, all_.tools, faults)
+
+        yield cast_, all_.tools
+
+
+async def _agents(
+    who: Role, settings: Settings, seed: int, models: Models
+) -> tuple[Callable[[Stage, int], Agent], ToolForm]:
+    """A maker of agents, one an episode, and how their model is told of tools."""
+    if who.scheme == "scripted":
+        return lambda stage, _: scripted(who.argument, stage), "native"
+    model, form = await models.get(who)
+    sampling = Sampling(settings.temperature, settings.max_tokens)
+
+    def agent(stage: Stage, sample: int) -> Agent:
+        return ModelAgent(model, who.name, form, sampling, sampling_seed(seed, stage.task.id, sample))
+
+    return agent, form

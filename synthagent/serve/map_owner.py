@@ -1,0 +1,121 @@
+"""`serve map`: one process owns a response map, many workers use it over HTTP.
+
+Requests that come in within one turn of the loop are done in one commit, and answered only after it: what a worker has
+been told is in the file.
+"""
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from synthagent.serve.access import checked_host, refusal
+from synthagent.simulation.map_store import MapStore, MapUnavailable
+from synthagent.storage.maps.sqlite import SqliteStore
+from synthagent.storage.maps.wire import HEALTH, MOST_OPERATIONS, PATH, perform
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_LARGEST = 16 * 1024 * 1024
+"""Bytes of one request."""
+
+
+class MapOwner:
+    """Serves a store. `async with MapOwner(store) as url:`, or `start` and `stop`."""
+
+    def __init__(self, store: MapStore, host: str = "127.0.0.1", port: int = 0, token: str | None = None):
+        """Raises `InputError` for a host beyond loopback without a token."""
+        self.url = ""
+        self._store, self._host, self._port, self._token = store, checked_host(host, token), port, token
+        self._waiting: list[tuple[list[Any], asyncio.Future[list[Any]]]] = []
+        self._runner: web.ServerRunner | None = None
+        self._working: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> str:
+        await self.start()
+        return self.url
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listens. Raises `OSError` if the port is taken."""
+        from aiohttp import web
+
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port, backlog=4096).start()
+        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stops listening; the store stays open."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _serve(self, request: "web.BaseRequest") -> "web.StreamResponse":
+        from aiohttp import web
+
+        why = refusal(request.headers, self._token)
+        if why is not None:
+            return web.Response(status=403, text=why)
+        if request.path == HEALTH:
+            return web.Response(text="ok")
+        if request.method != "POST" or request.path != PATH:
+            return web.Response(status=404, text=f"there is {PATH} (POST) and {HEALTH}")
+        body = b""
+        async for part in request.content.iter_any():
+            body += part
+            if len(body) > _LARGEST:
+                return web.Response(status=413, text=f"a request of more than {_LARGEST} bytes")
+        try:
+            operations = orjson.loads(body)
+            if not isinstance(operations, list) or len(operations) > MOST_OPERATIONS:
+                raise ValueError(f"a list of at most {MOST_OPERATIONS} operations is wanted")
+            results = await self._done(operations)
+        except MapUnavailable as error:
+            return web.Response(status=503, text=str(error))
+        except ValueError as error:
+            return web.Response(status=400, text=str(error))
+        return web.Response(body=orjson.dumps(results), content_type="application/json")
+
+    async def _done(self, operations: list[Any]) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Any]] = loop.create_future()
+        self._waiting.append((operations, answer))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._start_batch)
+        return await answer
+
+    def _start_batch(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        task = asyncio.get_running_loop().create_task(self._batch(waiting))
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _batch(self, waiting: list[tuple[list[Any], asyncio.Future[list[Any]]]]) -> None:
+        done: list[tuple[asyncio.Future[list[Any]], list[Any] | Exception]] = []
+        try:
+            with self._together():
+                done = [(answer, await self._all(operations)) for operations, answer in waiting]
+        except Exception as error:  # the commit failed: nobody may be told that anything was kept
+            done = [(answer, error) for _, answer in waiting]
+        for answer, result in done:
+            if answer.done():
+                continue
+            if isinstance(result, Exception):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
+    async def _all(self, operations: list[Any]) -> list[Any] | Exception:
+        try:
+            return [await perform(self._store, operation) for operation in operations]
+        except ValueError as error:  # this worker's mistake, and no other's
+            return error
+
+    def _together(self) -> AbstractContextManager[None]:
+        # A SQLite store never waits inside of an operation, so that one batch is one transaction.
+        return self._store.together() if isinstance(self._store, SqliteStore) else nullcontext()

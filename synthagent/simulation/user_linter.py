@@ -1,0 +1,341 @@
+"""What a simulated user may not do, found by code: one reply, in its conversation, and what is wrong with it.
+
+Published rates of critical errors of simulated users are 6 to 13 % (mission: weaknesses seen); an error that is not
+detected becomes the agent's reward. Everything here is lexical, like the ears: the same reply is judged the same way
+everywhere, and at no cost.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, get_args
+
+from synthagent.schema.tasks import Fact, Hidden
+from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
+from synthagent.simulation.user_cues import (
+    AGREES,
+    DENIES,
+    DID,
+    IN_THE_SYSTEM,
+    NAMES_NO_ONE,
+    NOT_DONE,
+    NOT_KNOWING,
+    SERVES,
+    SYNTAX,
+    TRIED,
+)
+from synthagent.simulation.values import Reading, kind_of, mentions, plain, reading
+
+Kind = Literal[
+    "leaked_more", "unasked", "invented", "role_flip", "tool_names", "ended_early", "claimed_action", "contradicts"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+WHAT: dict[Kind, str] = {
+    "leaked_more": "gave away more than was asked for",
+    "unasked": "gave away what was not asked for",
+    "invented": "stated something that is in none of the facts",
+    "role_flip": "spoke as if it were the assistant",
+    "tool_names": "named a tool, or wrote a call",
+    "ended_early": "ended the conversation at a question, a confirmation, or with a request still open",
+    "claimed_action": "claimed to have done what the assistant is there to do",
+    "contradicts": "contradicted what was said before, or the facts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One error of a user."""
+
+    kind: Kind
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{WHAT[self.kind]} ({self.detail})"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One reply of a user and all that it is judged by."""
+
+    hidden: Hidden
+    listener: Listener
+    opening: str
+    tools: Sequence[str]
+    """Names of the agent's tools, which a user cannot know."""
+    history: Sequence[tuple[str, str]]
+    """(what the agent said, what the user answered), oldest first."""
+    message: str
+    """What the agent says now."""
+    reply: str
+    done: bool
+    heard: Heard
+    """What the message comes to."""
+    told: Sequence[str] = ()
+    """What else the user was to say now, or has said: follow-up requests, escape lines."""
+    open_requests: bool = False
+    """The user has something left to ask for."""
+    _mentioned: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def own_words(self) -> tuple[str, ...]:
+        """What the user has said before."""
+        return (self.opening, *(said for _, said in self.history))
+
+    @cached_property
+    def common(self) -> str:
+        """All that has been said by either side, and what the user was told to say."""
+        return "\n".join((self.opening, *(text for pair in self.history for text in pair), self.message, *self.told))
+
+    @cached_property
+    def known(self) -> Reading:
+        """The values that the user may speak of."""
+        facts = "\n".join(f"{fact.text}\n{fact.value}\n{fact.topic}" for fact in self.hidden.facts)
+        lines = "\n".join((*self.hidden.escape_lines, *(request.text for request in self.hidden.requests)))
+        return reading("\n".join((self.hidden.goal, facts, lines, self.common)))
+
+    @cached_property
+    def given(self) -> tuple[Fact, ...]:
+        """The facts whose values the reply holds."""
+        return tuple(fact for fact in self.hidden.facts if tells(self.reply, fact))
+
+    @cached_property
+    def new(self) -> tuple[Fact, ...]:
+        """Those of them that nobody has spoken of before."""
+        return tuple(fact for fact in self.given if not tells(self.common, fact))
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """Ids of the facts that the message asks for, or names wrongly in a confirmation."""
+        return frozenset((*self.heard.topics, *self.heard.wrong))
+
+
+def tells(text: str, fact: Fact) -> bool:
+    """Whether a text gives a fact's value away. A yes or a no by itself gives away nothing."""
+    return kind_of(fact.value) != "truth" and mentions(text, fact.value)
+
+
+def lint(turn: Turn) -> tuple[Finding, ...]:
+    """Everything that is wrong with a reply."""
+    found = []
+    for kind, find in _DETECTORS.items():
+        detail = next(find(turn), None)
+        if detail is not None:
+            found.append(Finding(kind, detail))
+    return tuple(found)
+
+
+# ---- facts
+
+
+def _leaked_more(turn: Turn) -> Iterator[str]:
+    if not turn.asked & {fact.id for fact in turn.given}:
+        return
+    for fact in turn.new:
+        if fact.id not in turn.asked:
+            yield fact.topic
+    if len(turn.new) > MOST_FACTS:
+        yield f"{len(turn.new)} things at once"
+
+
+def _unasked(turn: Turn) -> Iterator[str]:
+    if turn.asked & {fact.id for fact in turn.given}:
+        return  # what comes on top of an answer is `leaked_more`
+    for fact in turn.new:
+        if fact.id not in turn.asked:
+            yield fact.topic
+
+
+def _contradicts(turn: Turn) -> Iterator[str]:
+    before = "\n".join(turn.own_words)
+    read = reading(turn.reply)
+    for fact in turn.hidden.facts:
+        if fact.id not in turn.asked or tells(turn.reply, fact):
+            continue
+        if NOT_KNOWING.search(turn.reply.lower()):
+            if tells(before, fact):
+                yield f"does not know {fact.topic}, which it has told"
+        elif _another(fact, read, turn.known):
+            yield f"another {fact.topic}"
+    agreed = next((heard for heard, said in reversed(turn.history) if AGREES.match(said.lower().strip())), None)
+    if agreed is not None and turn.heard.kind == "confirmation" and not turn.heard.wrong:
+        same = turn.listener.heard(agreed)
+        denies = DENIES.match(turn.reply.lower().strip())
+        if denies and same.kind == "confirmation" and same.named == turn.heard.named and _alike(agreed, turn.message):
+            yield "refuses what it agreed to"
+
+
+def _another(fact: Fact, read: Reading, known: Reading) -> bool:
+    """Whether a text gives a fact that it should tell another value of the same kind, one that nobody has named."""
+    match kind_of(fact.value):
+        case "date" | "datetime":
+            return bool(_strange_dates(read, known))
+        case "time":
+            return bool(read.times - known.times)
+        case "number":
+            return bool(read.numbers - known.numbers)
+    return False
+
+
+def _alike(one: str, other: str) -> bool:
+    left, right = set(plain(one).split()), set(plain(other).split())
+    return len(left & right) >= 0.6 * min(len(left), len(right))
+
+
+# ---- made up
+
+
+def _invented(turn: Turn) -> Iterator[str]:
+    read, known = reading(turn.reply), turn.known
+    for year, month, day in _strange_dates(read, known):
+        yield f"{year or ''}-{month:02}-{day:02}".removeprefix("-")
+    for hour, minute in sorted(read.times - known.times):
+        yield f"{hour:02}:{minute:02}"
+    digits = {number for number in read.numbers - known.numbers if _written(number, turn.reply)}
+    for number in sorted(digits):
+        if not _converted(number, known):
+            yield f"{number:g}"
+    yield from _strange_codes(turn)
+    yield from _strange_names(turn)
+
+
+def _strange_dates(read: Reading, known: Reading) -> list[tuple[int | None, int, int]]:
+    days = {(month, day) for _, month, day in known.dates}
+    exact = {date for date in known.dates if date[0] is not None}
+    return sorted(
+        (date for date in read.dates if date[1:] not in days or (date[0] and exact and not _fits(date, known.dates))),
+        key=lambda date: (date[0] or 0, *date[1:]),
+    )
+
+
+def _fits(date: tuple[int | None, int, int], known: set[tuple[int | None, int, int]]) -> bool:
+    return any(date[1:] == other[1:] and (other[0] is None or date[0] == other[0]) for other in known)
+
+
+def _written(number: float, text: str) -> bool:
+    """Whether a number stands there in digits: "two" of something is a manner of speaking."""
+    return number > 12 or bool(re.search(rf"(?<![\w.,]){number:g}(?![\w]|[.,]\d)", text))
+
+
+def _converted(number: float, known: Reading) -> bool:
+    """Cents for units, and a year that belongs to a date."""
+    years = {year for year, _, _ in known.dates if year}
+    return number * 100 in known.numbers or number / 100 in known.numbers or number in years
+
+
+_CODE = re.compile(
+    r"(?<![\w@.])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?![\w@])|[\w.+-]+@[\w-]+\.\w+"
+)
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|am|pm|h|min|x|k|km|kg|cm|m|s)?", re.I)
+
+
+def _strange_codes(turn: Turn) -> Iterator[str]:
+    for match in _CODE.finditer(turn.reply):
+        code = match[0]
+        if not _ORDINAL.fullmatch(code) and plain(code) and plain(code) not in turn.known.text:
+            yield code
+
+
+_NAME = re.compile(r"\b[A-Z][\w'’-]+(?:\s+(?:of|the|de|van|von|da|and|&)?\s*[A-Z][\w'’-]+)*")
+_QUOTED = re.compile(r"[\"“]([^\"”]{3,60})[\"”]|(?<!\w)['‘]([^'’]{3,60})['’](?!\w)")
+
+
+def _strange_names(turn: Turn) -> Iterator[str]:
+    """Names and titles that occur nowhere: quoted ones, and capitals within a sentence."""
+    words = set(turn.known.text.split())
+    for match in _QUOTED.finditer(turn.reply):
+        title = plain(match[1] or match[2])
+        if title and not set(title.split()) <= words:
+            yield title
+    for match in _NAME.finditer(turn.reply):
+        name = match[0]
+        parts = [part for part in plain(name).split() if part not in NAMES_NO_ONE]
+        begins = not match.start() or turn.reply[: match.start()].rstrip()[-1:] in ".!?:\"'“‘\n-—…"
+        if begins:
+            first = plain(name.split()[0])
+            parts = [part for part in parts if part != first] if len(name.split()) > 1 else []
+        if parts and not set(parts) & words:
+            yield name
+
+
+# ---- out of the role
+
+
+def _role_flip(turn: Turn) -> Iterator[str]:
+    match = SERVES.search(plain_line(turn.reply))
+    if match:
+        yield match[0].strip()
+
+
+def _tool_names(turn: Turn) -> Iterator[str]:
+    lowered = turn.reply.lower()
+    for name in turn.tools:
+        if re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", lowered) and (
+            "_" in name or f"{name.lower()}(" in lowered
+        ):
+            yield name
+    match = SYNTAX.search(turn.reply)
+    if match:
+        yield match[0][:40]
+
+
+def _claimed_action(turn: Turn) -> Iterator[str]:
+    text = plain_line(turn.reply)
+    verbs = _deeds(turn)
+    for match in DID.finditer(text):
+        deed, rest = match["deed"], text[match.end() : match.end() + 60]
+        if TRIED.search(match[0]) or NOT_DONE.search(text[max(0, match.start() - 20) : match.start()]):
+            continue
+        if _stem(deed) in verbs or IN_THE_SYSTEM.search(rest):
+            yield match[0].strip()
+
+
+def _deeds(turn: Turn) -> frozenset[str]:
+    """Stems of what the agent's tools do and of what the user wants done."""
+    tools = {_stem(part) for name in turn.tools for part in name.lower().split("_")[:1]}
+    wanted = {_stem(word) for word in plain(f"{turn.hidden.goal} {turn.opening}").split()}
+    return frozenset(tools | wanted)
+
+
+def _stem(word: str) -> str:
+    for ending in ("ted", "led", "ned", "ped", "red", "ed", "d", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            base = word.removesuffix(ending)
+            return base + ending[0] if len(ending) == 3 and base[-1] != ending[0] else base
+    return word
+
+
+def plain_line(text: str) -> str:
+    """In lower case, with plain apostrophes, on one line."""
+    return " ".join(text.translate(_PLAIN).lower().split())
+
+
+_PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "—": " - ", "\u00a0": " "})
+
+
+# ---- the end
+
+
+def _ended_early(turn: Turn) -> Iterator[str]:
+    if not turn.done:
+        return
+    heard = turn.heard
+    if heard.kind in ("question", "confirmation") and not heard.claims:
+        yield f"at a {heard.kind}"
+    elif turn.open_requests:
+        yield "with a request still open"
+    elif not (heard.claims or heard.refuses or heard.kind in ("claim_done", "refusal")):
+        yield "while nothing was done or refused"
+
+
+_DETECTORS: dict[Kind, Callable[[Turn], Iterator[str]]] = {
+    "role_flip": _role_flip,
+    "tool_names": _tool_names,
+    "leaked_more": _leaked_more,
+    "unasked": _unasked,
+    "contradicts": _contradicts,
+    "invented": _invented,
+    "claimed_action": _claimed_action,
+    "ended_early": _ended_early,
+}

@@ -1,0 +1,113 @@
+"""A response map in a SQLite file. One process owns it; for many processes one of them serves it."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, fields
+from pathlib import Path
+
+import orjson
+
+from synthagent.errors import InputError
+from synthagent.owned import owned
+from synthagent.simulation.map_store import MAP_SCHEMA, Entry, Leases, MapUnavailable
+
+_TABLES = (
+    "CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, family TEXT NOT NULL, "
+    "world TEXT NOT NULL, own INTEGER NOT NULL, body BLOB NOT NULL, hits INTEGER NOT NULL DEFAULT 0)",
+    "CREATE INDEX entries_by_family ON entries (family, number)",
+    "CREATE INDEX entries_by_world ON entries (world, own)",
+)
+_WIDTH = len(fields(Entry))
+_INSERT = (
+    "INSERT INTO entries (key, family, world, own, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
+)  # fmt: skip
+
+
+class SqliteStore:
+    """See `MapStore`. An entry is in the file when `put` returns: a killed process loses none."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection):
+        self.path = path
+        self._db = db
+        self._leases = Leases()
+
+    @classmethod
+    def open(cls, path: Path) -> "SqliteStore":
+        """The map in this file, made if it is not there. Raises `InputError` when it cannot be owned."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return cls(path, owned(path, MAP_SCHEMA, _TABLES, "entries of a response map"))
+        except InputError as error:
+            if "another process" in str(error):
+                raise MapUnavailable(
+                    f"{error}", way_out=f"share it: synthagent serve map {path}, and --map-store http://..."
+                ) from error
+            raise
+        except OSError as error:
+            raise InputError(f"cannot be made: {error.strerror}", where=str(path)) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything that is put within becomes one commit; nothing may wait within."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    async def get(self, key: str) -> Entry | None:
+        row = self._db.execute("SELECT body FROM entries WHERE key = ?", (key,)).fetchone()
+        return _entry(row[0], self.path) if row else None
+
+    async def put(self, entry: Entry) -> Entry:
+        row = (entry.key, entry.group, entry.world_id, entry.alias_of is None, orjson.dumps(astuple(entry)))
+        try:
+            if self._db.execute(_INSERT, row).rowcount:
+                return entry
+        except sqlite3.Error as error:
+            raise MapUnavailable(f"an entry cannot be kept: {error}", where=str(self.path)) from error
+        there = await self.get(entry.key)
+        assert there is not None  # entries are never removed
+        return there
+
+    async def of(self, groups: Sequence[str]) -> list[Entry]:
+        marks = ", ".join("?" * len(groups))
+        rows = self._db.execute(f"SELECT body FROM entries WHERE family IN ({marks}) ORDER BY number", tuple(groups))
+        return [_entry(row[0], self.path) for row in rows]
+
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        return self._leases.take(name, holder, seconds)  # all who could want it are in this process
+
+    async def release(self, name: str, holder: str) -> None:
+        self._leases.release(name, holder)
+
+    async def count(self, hits: Mapping[str, int]) -> None:
+        self._db.executemany("UPDATE entries SET hits = hits + ? WHERE key = ?", [(n, key) for key, n in hits.items()])
+
+    async def sizes(self, worlds: Sequence[str]) -> dict[str, int]:
+        query = "SELECT count(*) FROM entries WHERE world = ? AND own"
+        return {world: self._db.execute(query, (world,)).fetchone()[0] for world in worlds}
+
+    async def dump(self, after: int, most: int) -> list[tuple[int, Entry, int]]:
+        query = "SELECT number, body, hits FROM entries WHERE number > ? ORDER BY number LIMIT ?"
+        return [
+            (number, _entry(body, self.path), hits) for number, body, hits in self._db.execute(query, (after, most))
+        ]
+
+    async def aclose(self) -> None:
+        self._db.close()
+
+
+def _entry(body: bytes, path: Path) -> Entry:
+    try:
+        values = orjson.loads(body)
+        if isinstance(values, list) and len(values) == _WIDTH:
+            return Entry(*values)
+    except orjson.JSONDecodeError:
+        pass
+    raise InputError(
+        "holds an entry that cannot be read", where=str(path), way_out="export what can be, into a new map"
+    )
