@@ -22,6 +22,10 @@ models = typer.Typer(help="Small models to play with.", no_args_is_help=True, ri
 app.add_typer(models, name="models")
 audit = typer.Typer(help="What a task set is worth.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(audit, name="audit")
+maps = typer.Typer(help="Response maps of simulated tools.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(maps, name="map")
+serve = typer.Typer(help="What other processes use over a wire.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(serve, name="serve")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 TaskFile = Annotated[Path, typer.Argument(help="A task file (JSONL).", show_default=False)]
@@ -32,6 +36,7 @@ Mode = Annotated[str, typer.Option("--map", help="How its answers are kept: stat
 Store = Annotated[
     str | None, typer.Option(help="Where: a file, memory, http://... or redis://...; default beside the tasks.")
 ]
+Config = Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")]
 Knob = Annotated[str | None, typer.Option(help="Range such as 2 or 1-3; overrides the difficulty.")]
 
 
@@ -202,6 +207,19 @@ def perturb(
 
 
 @app.command()
+def simulate(
+    tasks: TaskFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
+    only: Annotated[str | None, typer.Option(help="Comma-separated tools; default all.")] = None,
+    json: Json = False,
+) -> None:
+    """Take programs away, so that a model has to stand in for the tools."""
+    from synthagent.cli.simulate import run_simulate
+
+    run_simulate(tasks, out, only, json)
+
+
+@app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="A task file or a run folder.", show_default=False)],
     task_id: Annotated[str | None, typer.Argument(help="A task's id, or its beginning.", show_default=False)] = None,
@@ -337,6 +355,112 @@ def audit_diversity(
     from synthagent.cli.audit import run_diversity
 
     run_diversity(tasks, sample, seed, json)
+
+
+@audit.command("consistency")
+def audit_consistency(
+    tasks: TaskFile,
+    tools: Tools = None,
+    map_: Mode = "state",
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Whether the same call gets the same answer, however and whenever it comes; exit code 1 if not."""
+    from synthagent.cli.casting import others
+    from synthagent.cli.simulators import run_consistency
+
+    run_consistency(tasks, others("facts", tools, map_, None, tasks, 0.0), limit, config, json)
+
+
+@audit.command("user")
+def audit_user(
+    tasks: TaskFile,
+    user: Annotated[str, typer.Option(help="The model that plays the user.", show_default=False)],
+    agent: Annotated[list[str], typer.Option(help="Who talks to it; may be repeated.")] = ["scripted:reference"],  # noqa: B006
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    n: Annotated[int, typer.Option("-n", help="Episodes a task and agent.", min=1)] = 1,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seeds the samples.")] = 0,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """How often a user that is a model breaks its rules."""
+    from synthagent.cli.casting import others
+    from synthagent.cli.simulators import run_user
+
+    with_ = others(user, tools, map_, map_store, tasks, 0.0, strict=False)
+    run_user(tasks, agent, with_, n, limit, seed, config, json)
+
+
+@audit.command("stats")
+def audit_stats(
+    tasks: TaskFile,
+    run: Annotated[Path | None, typer.Option(help="A run of these tasks, for its interactions.")] = None,
+    map_store: Store = None,
+    json: Json = False,
+) -> None:
+    """The figures by which the paper describes its data."""
+    from synthagent.cli.simulators import run_stats
+
+    run_stats(tasks, run, map_store, json)
+
+
+@audit.command("compile")
+def audit_compile(
+    tasks: TaskFile,
+    teacher: Annotated[str, typer.Option(help="The model that writes programs.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
+    map_store: Store = None,
+    rounds: Annotated[int, typer.Option(help="Times a program is sent back.", min=0, max=10)] = 2,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Make simulated tools executable, from what they were seen to answer."""
+    from synthagent.cli.simulators import run_compile
+
+    run_compile(tasks, teacher, out, map_store, rounds, limit, config, json)
+
+
+@maps.command("export")
+def map_export(
+    store: Annotated[str, typer.Argument(help="A file, http://... or redis://...", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the entries go (JSONL).", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Write a response map as JSONL."""
+    from synthagent.cli.maps import run_export
+
+    run_export(store, out, json)
+
+
+@maps.command("import")
+def map_import(
+    store: Annotated[str, typer.Argument(help="A file, http://... or redis://...", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Exported maps (JSONL).", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Read exported maps into one; what is decided there already stays, and conflicts are told."""
+    from synthagent.cli.maps import run_import
+
+    run_import(store, files, json)
+
+
+@serve.command("map")
+def serve_map(
+    store: Annotated[Path, typer.Argument(help="The map's file.", show_default=False)],
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback SYNTHAGENT_TOKEN must be set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8710,
+) -> None:
+    """Own a response map and serve it to many workers."""
+    from synthagent.cli.maps import run_serve
+
+    run_serve(store, host, port)
 
 
 @app.command()

@@ -4,7 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from synthagent.evaluation.metrics import Interval, clustered, paired
+from synthagent.intervals import Interval, clustered, paired
 from synthagent.schema.record import Record
 from synthagent.storage.tables import EpisodeRow
 

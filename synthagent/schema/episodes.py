@@ -68,7 +68,7 @@ class UserEvent(Record):
     """The reply says yes to a confirmation."""
     done: bool = False
     findings: tuple[str, ...] = ()
-    """A user that is a model: what was wrong with its first answer, which it was asked for again."""
+    """A user that is a model: what was wrong with its first answer, each as "kind: detail"."""
     seconds: float = 0.0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from synthagent.errors import Blame, EpisodeFailure, ToolFailed
+from synthagent.errors import Blame, EpisodeFailure
 from synthagent.llm.model import ContextOverflow
 from synthagent.schema.episodes import (
     AgentEvent,
@@ -39,6 +39,7 @@ from synthagent.simulation.agent import (
     read_turn,
 )
 from synthagent.simulation.arguments import BadArguments, parse
+from synthagent.simulation.calling import called
 from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.faults import FAULTS, Fault, Faults, cut_short, failed
 from synthagent.simulation.hearing import Listener
@@ -259,12 +260,7 @@ class _Run:
         fault = self._strike(call.name)
         if fault in ("timeout", "rate_limit"):
             return failed(fault, _read(call.arguments)), None
-        result, answer = self.world.begin(call.name, call.arguments), None
-        if isinstance(result, SimulatedCall):
-            if self.cast.tools is None:
-                raise ToolFailed(f"{call.name} has no program, and nobody simulates it", reason="no_simulator")
-            answer = await self.cast.tools.answer(result)
-            result = self.world.take(result, answer)
+        result, answer = await called(self.world, self.cast.tools, call.name, call.arguments)
         if fault is not None:
             result = cut_short(result)
         return result, answer

@@ -164,7 +164,7 @@ class ModelUser:
             asked=tuple(asked),
             agreed=heard.kind == "confirmation" and bool(AGREES.match(words)) and not DENIES.match(words),
             done=spoken.done,
-            findings=tuple(finding.kind for finding in findings),
+            findings=tuple(f"{finding.kind}: {finding.detail}" for finding in findings),
         )
 
 

@@ -195,7 +195,7 @@ def _invented(turn: Turn) -> Iterator[str]:
     digits = {number for number in read.numbers - known.numbers if _written(number, turn.reply)}
     for number in sorted(digits):
         if not _converted(number, known):
-            yield f"{number:g}"
+            yield str(int(number)) if number.is_integer() else str(number)
     yield from _strange_codes(turn)
     yield from _strange_names(turn)
 

@@ -3,8 +3,8 @@
 import pytest
 
 from synthagent.errors import Blame
-from synthagent.evaluation.metrics import clustered
 from synthagent.evaluation.report import compare, lines
+from synthagent.intervals import clustered
 from synthagent.schema.episodes import Stop
 from synthagent.storage.tables import EpisodeRow
 

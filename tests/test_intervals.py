@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthagent.evaluation.metrics import clustered, paired, student
+from synthagent.intervals import clustered, paired, student
 
 VALUES = st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 1)), min_size=1, max_size=30)
 

@@ -1,4 +1,4 @@
-"""Figures over scored episodes. Pure; every interval clusters by family (invariant 9)."""
+"""Means with intervals. Pure; every interval clusters by family (invariant 9)."""
 
 import math
 from collections import defaultdict
