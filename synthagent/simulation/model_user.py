@@ -34,9 +34,9 @@ class Spoken(Record):
     """What the model says as the user."""
 
     text: str
-    """What you say to the assistant"""
-    done: bool
-    """Whether the conversation is over for you"""
+    """What the customer says"""
+    hang_up: bool
+    """Ends the conversation for good"""
 
 
 def user_fingerprints() -> dict[str, str]:
@@ -133,7 +133,7 @@ class ModelUser:
                 history=self._exchanges,
                 message=message,
                 reply=spoken.text,
-                done=spoken.done,
+                done=spoken.hang_up,
                 heard=heard,
                 told=(*self._told, due.line) if due.line else self._told,
                 open_requests=bool(due.line or self._requests),
@@ -163,7 +163,7 @@ class ModelUser:
             disclosed=tuple(disclosed),
             asked=tuple(asked),
             agreed=heard.kind == "confirmation" and bool(AGREES.match(words)) and not DENIES.match(words),
-            done=spoken.done,
+            done=spoken.hang_up,
             findings=tuple(f"{finding.kind}: {finding.detail}" for finding in findings),
         )
 

@@ -56,7 +56,7 @@ SYNTAX = re.compile(
 
 _PERHAPS = r"(?: just| already| now| actually| also| even| went ahead and| gone ahead and| simply| quickly| finally)*"
 DID = re.compile(
-    rf"\bi(?:'ve| have)?{_PERHAPS}(?: have)?{_PERHAPS} (?P<deed>[a-z]+(?:ed|de|nt|id|ade|ilt|old|ook|ewed))\b"
+    rf"\bi(?:'ve| have)?{_PERHAPS}(?: have)?{_PERHAPS} (?P<deed>[a-z]+ed|sent|paid|made|took|gave|put|set|wrote|bought|withdrew|reset|chose)\b"
 )
 """Somebody says that they have done something."""
 TRIED = re.compile(

@@ -1,0 +1,233 @@
+"""Every store keeps the same promises: the first writer wins, nothing is lost, order is kept, leases run out."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import orjson
+import pytest
+
+from synthagent.errors import EpisodeFailure, InputError
+from synthagent.simulation.map_store import Entry, MapUnavailable, as_json, from_json, id_of, merge
+from synthagent.storage.maps import open_store
+from synthagent.storage.maps.remote import RemoteStore
+from tests.maps import KINDS, LASTING, Place, entry, owner, place
+
+
+@pytest.fixture(params=KINDS)
+def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with place(request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(params=LASTING)
+def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with place(request.param, tmp_path) as found:
+        yield found
+
+
+def other_answer(one: Entry, response: str) -> Entry:
+    return replace(one, response=response, entry_id=id_of(one.key, one.ok, response))
+
+
+async def test_what_was_put_is_found_whole(somewhere: Place):
+    store = somewhere.open()
+    one = entry(response='{"née": [1, 2.5, null]}', trail='[["write",{"a":1}]]', ok=False)
+    assert await store.get(one.key) is None
+    assert await store.put(one) == one
+    assert await store.get(one.key) == one
+    await store.aclose()
+
+
+async def test_the_first_writer_wins_and_the_loser_gets_its_bytes(somewhere: Place):
+    store = somewhere.open()
+    one = entry()
+    assert await store.put(one) == one
+    assert await store.put(other_answer(one, '"y"')) == one
+    assert await store.get(one.key) == one
+    assert len(await store.of([one.group])) == 1
+    await store.aclose()
+
+
+async def test_of_many_writers_at_once_one_wins_and_all_hear_of_it(somewhere: Place):
+    store = somewhere.open()
+    heard: list[Entry] = []
+
+    async def write(number: int) -> None:
+        heard.append(await store.put(other_answer(entry(), f'"{number}"')))
+
+    async with anyio.create_task_group() as group:
+        for number in range(30):
+            group.start_soon(write, number)
+    assert len(heard) == 30
+    assert len(set(heard)) == 1
+    await store.aclose()
+
+
+async def test_entries_come_in_the_order_in_which_they_were_put(somewhere: Place):
+    store = somewhere.open()
+    made = [entry(arguments=f'{{"n":{n}}}', state=f"s{n % 2}") for n in range(7)]
+    for one in made:
+        await store.put(one)
+    groups = [made[0].group, made[1].group]
+    assert await store.of(groups) == made
+    assert await store.of(groups[:1]) == made[::2]
+    assert await store.of(["none"]) == []
+    dumped = await store.dump(0, 3) + await store.dump(3, 100)
+    assert [number for number, _, _ in dumped] == list(range(1, 8))
+    assert [one for _, one, _ in dumped] == made
+    assert await store.dump(7, 10) == []
+    await store.aclose()
+
+
+async def test_hits_add_up_and_sizes_leave_aliases_out(somewhere: Place):
+    store = somewhere.open()
+    one = entry()
+    await store.put(one)
+    await store.put(entry(arguments='{"n":1}', alias_of=one.entry_id))
+    await store.count({one.key: 2})
+    await store.count({one.key: 3})
+    assert [hits for _, _, hits in await store.dump(0, 10)] == [5, 0]
+    assert await store.sizes(["world", "another"]) == {"world": 1, "another": 0}
+    assert await store.sizes([]) == {}
+    await store.aclose()
+
+
+async def test_a_lease_keeps_others_out_until_it_is_given_back_or_runs_out(somewhere: Place):
+    store = somewhere.open()
+    assert await store.lease("g", "one", 60)
+    assert await store.lease("g", "one", 60)
+    assert not await store.lease("g", "two", 60)
+    assert await store.lease("h", "two", 60)
+    await store.release("g", "two")
+    assert not await store.lease("g", "two", 60)
+    await store.release("g", "one")
+    assert await store.lease("g", "two", 0.1)
+    await anyio.sleep(0.2)
+    assert await store.lease("g", "one", 60)
+    await store.aclose()
+
+
+async def test_what_a_store_holds_is_there_when_it_is_opened_again(lasting: Place):
+    store = lasting.open()
+    made = [entry(arguments=f'{{"n":{n}}}') for n in range(3)]
+    for one in made:
+        await store.put(one)
+    await store.aclose()
+    again = lasting.open()
+    assert await again.of([made[0].group]) == made
+    await again.aclose()
+    await again.aclose()
+
+
+async def test_a_map_can_be_exported_and_merged_and_conflicts_are_told(somewhere: Place, tmp_path: Path):
+    store = somewhere.open()
+    one, two, new = entry(), entry(arguments='{"n":1}'), entry(arguments='{"n":2}')
+    await store.put(one)
+    await store.put(two)
+    lines = [orjson.loads(orjson.dumps(as_json(e, hits))) for e, hits in
+             ((one, 1), (other_answer(two, '"else"'), 0), (new, 4))]  # fmt: skip
+    merged = await merge(store, [from_json(line) for line in lines])
+    assert (merged.added, merged.same, len(merged.conflicts)) == (1, 1, 1)
+    assert '"x" is kept, "else" is not' in merged.conflicts[0]
+    assert await store.get(two.key) == two
+    assert [(e, hits) for _, e, hits in await store.dump(0, 10)][-1] == (new, 4)
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"response": '"forged"'}, "changed by hand"),
+        ({"key": "0" * 32}, "changed by hand"),
+        ({"ok": "yes"}, "ok: of the wrong type"),
+        ({"made": True}, "made: of the wrong type"),
+        ({"tool": None}, "tool: missing"),
+        ({"alias_of": 5}, "alias_of"),
+    ],
+)
+def test_a_line_that_was_changed_by_hand_is_refused(change: dict[str, object], why: str):
+    with pytest.raises(ValueError, match=why):
+        from_json({**as_json(entry()), **change})
+    with pytest.raises(ValueError, match="not an object"):
+        from_json([])
+
+
+def test_a_response_that_is_not_json_is_refused():
+    with pytest.raises(ValueError, match="not JSON"):
+        from_json(as_json(entry(response="no json")))
+
+
+# ---- one owner
+
+
+async def test_a_file_has_one_owner_and_the_message_says_how_to_share_it(tmp_path: Path):
+    store = open_store(str(tmp_path / "map.sqlite"))
+    with pytest.raises(MapUnavailable, match="synthagent serve map"):
+        open_store(str(tmp_path / "map.sqlite"))
+    await store.aclose()
+
+
+async def test_another_programs_file_is_left_alone(tmp_path: Path):
+    for content, why in ((b"not a database at all, but long enough to be one" * 50, "no file of entries"),):
+        file = tmp_path / "other.sqlite"
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=why):
+            open_store(str(file))
+        assert file.read_bytes() == content
+
+
+def test_a_word_that_is_no_store_is_refused():
+    with pytest.raises(InputError, match="no place for a response map"):
+        open_store("ftp://somewhere")
+
+
+def test_a_killed_owner_loses_nothing_that_was_answered_and_workers_wait_for_the_next(tmp_path: Path):
+    file = tmp_path / "map.sqlite"
+
+    async def story() -> None:
+        with owner(file) as (url, process):
+            port = int(url.rpartition(":")[2])
+            store = RemoteStore(url)
+            made = [await store.put(entry(arguments=f'{{"n":{n}}}')) for n in range(50)]
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            found: list[Entry] = []
+            answered = anyio.Event()
+
+            async def ask() -> None:
+                found.extend(await store.of([made[0].group]))
+                answered.set()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask)
+                await anyio.sleep(0.2)
+                assert not found
+                with owner(file, port), anyio.fail_after(20):
+                    await answered.wait()
+            assert found == made
+            await store.aclose()
+
+    anyio.run(story)
+
+
+async def test_an_owner_that_stays_away_is_an_infrastructure_failure_in_the_end():
+    store = RemoteStore("http://127.0.0.1:9", patience=0.2)
+    begun = time.monotonic()
+    with pytest.raises(EpisodeFailure, match=r"127\.0\.0\.1:9") as caught:
+        await store.get("k")
+    assert caught.value.reason == "map_unavailable"
+    assert time.monotonic() - begun < 5
+    await store.aclose()
+
+
+async def test_a_redis_that_is_not_there_is_an_infrastructure_failure():
+    store = open_store("redis://127.0.0.1:9/0")
+    with pytest.raises(EpisodeFailure, match=r"127\.0\.0\.1:9") as caught:
+        await store.get("k")
+    assert caught.value.reason == "map_unavailable"
+    await store.aclose()
