@@ -31,12 +31,26 @@ MANNERS: dict[Disposition, str] = {
 
 
 class Spoken(Record):
-    """What the model says as the user."""
+    """What the model says as the user, in the middle of a conversation."""
 
     text: str
     """What the customer says"""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the user hangs up."""
+        return False
+
+
+class LastWord(Spoken):
+    """What it says where the conversation may end: after a claim that all is done, or a refusal."""
+
     hang_up: bool
     """Ends the conversation for good"""
+
+    @property
+    def ends(self) -> bool:
+        return self.hang_up
 
 
 def user_fingerprints() -> dict[str, str]:
@@ -69,21 +83,29 @@ class ModelUser:
         own = [plain(self._opening), *(plain(said) for _, said in self._exchanges)]
         heard = self._listener.heard(without_echo(message, own))
         due = self._due(heard)
+        # Where it may not end, nobody is asked whether it should: small models end it at every question.
+        may_end = not heard.topics and (heard.claims or heard.refuses) and not due.line
+        kind = LastWord if may_end else Spoken
         prompt: list[Message] = [
             {"role": "system", "content": self._system},
             {
                 "role": "user",
                 "content": prompts.render(
-                    TURN, opening=self._opening, exchanges=self._exchanges, message=message, direction=due.direction
+                    TURN,
+                    opening=self._opening,
+                    exchanges=self._exchanges,
+                    message=message,
+                    direction=due.direction,
+                    may_end=may_end,
                 ),
             },
         ]
-        spoken, raw = await self._asked(prompt)
+        spoken, raw = await self._asked(prompt, kind)
         findings = self._found(message, heard, spoken, due)
         first = findings
         if findings and self._strict:
             prompt += [{"role": "assistant", "content": raw}, {"role": "user", "content": _complaint(findings)}]
-            spoken, _ = await self._asked(prompt)
+            spoken, _ = await self._asked(prompt, kind)
             findings = self._found(message, heard, spoken, due)
             if findings:
                 told = "; ".join(map(str, findings))
@@ -91,14 +113,14 @@ class ModelUser:
                                  reason=f"lint:{findings[0].kind}")  # fmt: skip
         return self._taken(message, heard, spoken, due, first)
 
-    async def _asked(self, prompt: Sequence[Message]) -> tuple[Spoken, str]:
+    async def _asked(self, prompt: Sequence[Message], kind: type[Spoken]) -> tuple[Spoken, str]:
         def check(spoken: Spoken) -> list[str]:
             return [] if spoken.text.strip() else ["text: say something"]
 
         turn = len(self._exchanges)
         try:
             asked = await self._structured.ask(
-                prompt, Spoken, stage="user", sample=(self._seed + turn) % 2**31, check=check
+                prompt, kind, stage="user", sample=(self._seed + turn) % 2**31, check=check
             )
         except NotUnderstood as error:
             raise UserFailed(str(error), reason="not_understood") from error
@@ -133,7 +155,7 @@ class ModelUser:
                 history=self._exchanges,
                 message=message,
                 reply=spoken.text,
-                done=spoken.hang_up,
+                done=spoken.ends,
                 heard=heard,
                 told=(*self._told, due.line) if due.line else self._told,
                 open_requests=bool(due.line or self._requests),
@@ -163,7 +185,7 @@ class ModelUser:
             disclosed=tuple(disclosed),
             asked=tuple(asked),
             agreed=heard.kind == "confirmation" and bool(AGREES.match(words)) and not DENIES.match(words),
-            done=spoken.hang_up,
+            done=spoken.ends,
             findings=tuple(f"{finding.kind}: {finding.detail}" for finding in findings),
         )
 

@@ -56,7 +56,7 @@ SYNTAX = re.compile(
 
 _PERHAPS = r"(?: just| already| now| actually| also| even| went ahead and| gone ahead and| simply| quickly| finally)*"
 DID = re.compile(
-    rf"\bi(?:'ve| have)?{_PERHAPS}(?: have)?{_PERHAPS} (?P<deed>[a-z]+ed|sent|paid|made|took|gave|put|set|wrote|bought|withdrew|reset|chose)\b"
+    rf"\bi(?:'ve| have)?{_PERHAPS}(?: have)?{_PERHAPS} (?P<deed>(?!need\b|indeed\b|proceed\b|feed\b|exceed\b)[a-z]+ed|sent|paid|made|took|gave|put|set|wrote|bought|withdrew|reset|chose)\b"
 )
 """Somebody says that they have done something."""
 TRIED = re.compile(
@@ -70,6 +70,11 @@ IN_THE_SYSTEM = re.compile(
     r"on (?:your|the) (?:site|website|app|portal|page|system)|through (?:your|the) (?:site|website|app|portal|system)|"
     r"via (?:your|the) (?:site|website|app|portal|system)|online|from my end|on my end|on my side)\b"
 )
+
+LEAVES = re.compile(
+    r"\b(?:good ?bye|bye(?: bye)?|have a (?:nice|great|good|lovely) (?:day|one|evening|weekend))\b[.!]?\s*$"
+)
+"""Last words."""
 
 NOT_KNOWING = re.compile(
     r"\b(?:don't|do not|didn't|can't|cannot|couldn't) (?:really |actually |even )?(?:know|remember|recall|have (?:that|it|any|one|the))"

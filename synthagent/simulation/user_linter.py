@@ -18,6 +18,7 @@ from synthagent.simulation.user_cues import (
     DENIES,
     DID,
     IN_THE_SYSTEM,
+    LEAVES,
     NAMES_NO_ONE,
     NOT_DONE,
     NOT_KNOWING,
@@ -318,9 +319,11 @@ _PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "—": "
 
 
 def _ended_early(turn: Turn) -> Iterator[str]:
-    if not turn.done:
-        return
     heard = turn.heard
+    if not turn.done:
+        if heard.kind in ("question", "confirmation") and not heard.claims and LEAVES.search(plain_line(turn.reply)):
+            yield f"says goodbye at a {heard.kind}"
+        return
     if heard.kind in ("question", "confirmation") and not heard.claims:
         yield f"at a {heard.kind}"
     elif turn.open_requests:
