@@ -50,7 +50,7 @@ SERVES = _any(
 
 SYNTAX = re.compile(
     r"</?(?:tool_call|tool|question|answer|function|tool_response|think)\b|\{\s*\"[\w ]+\"\s*:|\b[a-z]+(?:_[a-z0-9]+)+\s*\("
-    r"|\b[a-z]+(?:_[a-z0-9]+){1,4}\b|\bfunction call\b|\btool calls?\b|```|\b(?:call|use|run|invoke|try) (?:the )?\w+ (?:tool|function|api)\b"
+    r"|\b[a-z]+(?:_[a-z0-9]+){1,4}\b|\bfunction call\b|\btool calls?\b|```|\b(?:call|use|run|invoke|try) (?:\w+ ){1,3}(?:tool|function|api)\b"
 )
 """What nobody writes in a chat with a company. Names with underscores are names of tools."""
 

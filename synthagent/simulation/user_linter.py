@@ -276,7 +276,7 @@ def _tool_names(turn: Turn) -> Iterator[str]:
             "_" in name or f"{name.lower()}(" in lowered
         ):
             yield name
-    match = SYNTAX.search(turn.reply)
+    match = SYNTAX.search(turn.reply.lower())
     if match:
         yield match[0][:40]
 
