@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Figure, machine
+from benchmarks.maps import maps
 from benchmarks.model_calls import model_calls
 from benchmarks.startup import help_
 from benchmarks.teaching import teaching
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "synthesis": synthesis,
     "model_calls": model_calls,
     "teaching": teaching,
+    "maps": maps,
 }
 
 

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -39,6 +39,8 @@ class Settings(Record):
     """Sampling temperature of a model that plays the agent."""
     max_tokens: int = Field(default=1024, ge=1)
     """Longest turn of the agent, in tokens."""
+    tool_form: Literal["native", "hermes"] | None = None
+    """How an agent's model is told of tools: by its chat template, or in the system prompt; unset: what suits it."""
     request_timeout: float = Field(default=300.0, gt=0)
     """Seconds that one model call may take."""
     attempts: int = Field(default=8, ge=1)

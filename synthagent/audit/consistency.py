@@ -31,7 +31,7 @@ AT_ONCE = 8
 MOST_PROBES = 2
 """Calls of one tool that are tried."""
 MOST_PAIRS = 4
-"""Pairs of a write and a read that are tried in a task."""
+"""Pairs of a write and a read that are tried in a task, of those that have to do with each other and of the others."""
 
 Opening = Callable[[], AbstractAsyncContextManager[Tools | None]]
 """Opens whoever answers for tools; each time as a new process would."""
@@ -181,8 +181,10 @@ class _Trial:
 
     async def _sequences(self, tools: Tools | None, probes: Sequence[Probe]) -> None:
         """What reads say after writes: the same each time, and nothing new if the write is none of their business."""
-        pairs = [(w, r) for w in probes if w.writes for r in probes if not r.writes][:MOST_PAIRS]
-        for write, read in pairs:
+        pairs = [(w, r) for w in probes if w.writes for r in probes if not r.writes]
+        apart = [pair for pair in pairs if self._unrelated(*pair)]
+        related = [pair for pair in pairs if pair not in apart]
+        for write, read in (*apart[:MOST_PAIRS], *related[:MOST_PAIRS]):
             answers = [await self._in_turn(tools, [(p.tool, p.raw) for p in (read, write, read)]) for _ in range(2)]
             one, two = answers
             if one is None or two is None:

@@ -48,7 +48,7 @@ def role(text: str, option: str = "--agent") -> Role:
         first = {"--teacher": "procedural", "--user": "facts"}.get(option, "scripted:NAME")
         forms = f"{first}, openai:MODEL@URL, gguf:PATH, local:NAME, recorded:PATH"
         raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
-    known_ = SIMULATORS if option in ("--user", "--tools") else tuple(AGENTS)
+    known_ = SIMULATORS if option in ("--user", "--tools", "--teacher") else tuple(AGENTS)
     if scheme == "scripted" and argument not in known_:
         raise InputError(f"{option}: no scripted {option[2:]} '{argument}'", way_out=f"known: {', '.join(known_)}")
     if scheme not in SCHEMES and scheme not in plugins.names("synthagent.models"):
@@ -107,7 +107,9 @@ async def open_model(
             known = named(who.argument)
             form, context = known.tools, known.context
             path = _fetched(who.argument, environ)
-        parallel = min(settings.in_flight, 4)
+        # A place for each conversation that goes on at once, and for user and tools beside it: a model that plays
+        # them all would else forget one prompt over the next.
+        parallel = min(settings.in_flight + 2, 4)
         async with embedded(path, threads=settings.threads, parallel=parallel, context=context) as url:
             model = remote("local", url, settings, {}, guard)
             try:

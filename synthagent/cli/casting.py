@@ -187,9 +187,10 @@ async def _agents(
     if who.scheme == "scripted":
         return lambda stage, _: scripted(who.argument, stage), "native"
     model, form = await models.get(who)
+    told = settings.tool_form or form
     sampling = Sampling(settings.temperature, settings.max_tokens)
 
     def agent(stage: Stage, sample: int) -> Agent:
-        return ModelAgent(model, who.name, form, sampling, sampling_seed(seed, stage.task.id, sample))
+        return ModelAgent(model, who.name, told, sampling, sampling_seed(seed, stage.task.id, sample))
 
-    return agent, form
+    return agent, told

@@ -274,6 +274,9 @@ def rollout(
     seconds: Annotated[
         float | None, typer.Option(help="Most seconds an episode; beyond it is unscored.", min=0)
     ] = None,
+    tool_form: Annotated[
+        str | None, typer.Option(help="How the agent's model is told of tools: native or hermes.")
+    ] = None,
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of an embedded model.", min=1)] = None,
@@ -286,7 +289,7 @@ def rollout(
     options = {
         "in_flight": in_flight, "temperature": temperature, "max_tokens": max_tokens, "turns": turns, "tokens": tokens,
         "malformed": malformed, "seconds": seconds, "key_env": key_env, "request_timeout": request_timeout,
-        "threads": threads,
+        "threads": threads, "tool_form": tool_form,
     }  # fmt: skip
     with_ = others(user, tools, map_, map_store, tasks, faults, lint=lint)
     run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)
@@ -377,7 +380,9 @@ def audit_consistency(
 def audit_user(
     tasks: TaskFile,
     user: Annotated[str, typer.Option(help="The model that plays the user.", show_default=False)],
-    agent: Annotated[list[str], typer.Option(help="Who talks to it; may be repeated.")] = ["scripted:reference"],  # noqa: B006
+    agent: Annotated[
+        list[str] | None, typer.Option(help="Who talks to it; may be repeated; default scripted:reference.")
+    ] = None,
     tools: Tools = None,
     map_: Mode = "state",
     map_store: Store = None,
@@ -392,7 +397,7 @@ def audit_user(
     from synthagent.cli.simulators import run_user
 
     with_ = others(user, tools, map_, map_store, tasks, 0.0, strict=False)
-    run_user(tasks, agent, with_, n, limit, seed, config, json)
+    run_user(tasks, agent or ["scripted:reference"], with_, n, limit, seed, config, json)
 
 
 @audit.command("stats")

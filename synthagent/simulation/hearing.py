@@ -30,7 +30,16 @@ from synthagent.simulation.cues import (
     STOP,
     WEAK,
 )
-from synthagent.simulation.topics import content_stems, fitting, kinds_asked, likeness, noun_asked, stems_of, topic_of
+from synthagent.simulation.topics import (
+    Topic,
+    content_stems,
+    fitting,
+    kinds_asked,
+    likeness,
+    noun_asked,
+    stems_of,
+    topic_of,
+)
 from synthagent.simulation.values import kind_of, mentions, plain, reading
 
 Kind = Literal["question", "confirmation", "refusal", "claim_done", "other"]
@@ -39,6 +48,8 @@ MOST_FACTS = 2
 """Facts a user gives away in one reply."""
 _ENOUGH = 0.95
 """Score at which a fact counts as asked for; one distinctive word is worth 1."""
+_LEANING = 0.6
+"""Score at which a fact may have been meant."""
 _MARGIN = 0.1
 """By how much the best fact must lead the next."""
 _MOST_KEPT = 512
@@ -74,6 +85,8 @@ class Listener:
         """(cue, ids of the facts that such a question can be about)"""
         self._scored: dict[tuple[str, str, frozenset[str]], list[tuple[float, str]]] = {}
         """What `_scores` found for the parts of the message being heard: they are looked at more than once."""
+        self._own_idioms = {fact.topic.lower() for fact in hidden.facts if IDIOMS.fullmatch(fact.topic.lower())}
+        """Topics that are idioms themselves, such as "date of birth"."""
         self._concepts = frozenset(concept for topic in self._topics_known for concept in topic.concepts)
         wanted = " ".join((hidden.goal, *(request.text for request in hidden.requests)))
         self._wanted = reading(wanted)
@@ -137,7 +150,7 @@ class Listener:
 
     def _matches(self, sentence: "_Sentence") -> list[str]:
         """Facts asked for in one sentence: the best of each of its parts, or of the whole."""
-        text = _request_in(sentence.text)
+        text = self._request_in(sentence.text)
         parts = [part for part in _PARTS.split(text) if part.strip()]
         found: list[str] = []
         if len(parts) > 1:
@@ -150,6 +163,28 @@ class Listener:
             best = self._best(text, sentence.before) or self._best(text, sentence.before, leans=True)
             found += [best] if best else []
         return found
+
+    def _request_in(self, text: str) -> str:
+        """The sentence from where it begins to ask, without idioms that only look like topics."""
+        text = IDIOMS.sub(lambda found: found[0] if found[0] in self._own_idioms else " ", text)
+        starts = [match.start() for match in (ASKS.search(text), CHOICE.search(text)) if match]
+        return text[min(starts) :] if starts and text[min(starts) :].count(" ") > 1 else text
+
+    def leanings(self, message: str) -> frozenset[str]:
+        """Ids of the facts that a message may well ask for: what `heard` is not sure enough of, or takes for another.
+
+        Not enough to be told something by itself; enough for not being surprised when it is told.
+        """
+        text = _NUMBER.sub(" number", message.translate(_PLAIN).lower())
+        found: set[str] = set()
+        for sentence in _sentences(text):
+            if sentence.asks and not CLOSES.search(sentence.text):
+                stems, earlier = set(stems_of(sentence.text)), set(stems_of(sentence.before))
+                meant = {concept for concept in self._concepts if CONCEPTS[concept][1].search(sentence.text)}
+                scores = {t.fact.id: likeness(t, meant, stems, earlier, None, 0) for t in self._topics_known}
+                enough = max(_LEANING, max(scores.values(), default=0.0) - _LEANING)
+                found |= {fact_id for fact_id, score in scores.items() if score >= enough}
+        return frozenset(found)
 
     def _best(self, part: str, before: str, allowed: set[str] | None = None, *, leans: bool = False) -> str | None:
         """The fact that this part asks for; None when none stands out. `allowed`: kinds, where it has no question word.
@@ -178,7 +213,7 @@ class Listener:
         meant = {concept for concept in self._concepts if CONCEPTS[concept][1].search(part)}
         strange = sum(stem not in self._vocabulary and stem not in STOP and stem not in WEAK for stem in stems)
         scores = [
-            (likeness(topic, meant, stems, earlier, noun, strange), topic.fact.id)
+            (likeness(topic, meant, stems, earlier, noun, strange) + _verbatim(topic, part), topic.fact.id)
             for topic in self._topics_known
             if (allowed is None or topic.kind in allowed or allowed & topic.concepts)
             and all(topic.fact.id in fits for fits in aside)
@@ -276,8 +311,9 @@ def _claims(sentence: _Sentence) -> bool:
     return not sentence.asks and bool(DONE.search(sentence.text)) and not LOOKED.search(sentence.text)
 
 
-def _request_in(text: str) -> str:
-    """The sentence from where it begins to ask, without idioms that only look like topics."""
-    text = IDIOMS.sub(" ", text)
-    starts = [match.start() for match in (ASKS.search(text), CHOICE.search(text)) if match]
-    return text[min(starts) :] if starts and text[min(starts) :].count(" ") > 1 else text
+def _verbatim(topic: Topic, part: str) -> float:
+    """What it is worth that a topic of words that say little is named as it stands."""
+    if not topic.verbatim:
+        return 0.0
+    words = f" {plain(part)} "
+    return 1.0 if any(f" {phrase} " in words for phrase in topic.verbatim) else 0.0

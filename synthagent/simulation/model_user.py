@@ -14,9 +14,9 @@ from synthagent.llm.structured import NotUnderstood, Structured
 from synthagent.schema.messages import Message
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Disposition, Hidden
-from synthagent.simulation.hearing import Heard, Listener
+from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
 from synthagent.simulation.user_cues import AGREES, DENIES
-from synthagent.simulation.user_linter import Finding, Turn, lint, tells
+from synthagent.simulation.user_linter import Finding, Turn, lint, settles, tells
 from synthagent.simulation.users import UserReply, without_echo
 from synthagent.simulation.values import plain
 
@@ -84,7 +84,8 @@ class ModelUser:
         heard = self._listener.heard(without_echo(message, own))
         due = self._due(heard)
         # Where it may not end, nobody is asked whether it should: small models end it at every question.
-        may_end = not heard.topics and (heard.claims or heard.refuses) and not due.line
+        closing = heard.claims or heard.refuses or (heard.kind == "other" and settles(message))
+        may_end = not heard.topics and closing and not due.line
         kind = LastWord if may_end else Spoken
         prompt: list[Message] = [
             {"role": "system", "content": self._system},
@@ -175,6 +176,10 @@ class ModelUser:
         self._exchanges.append((message, spoken.text))
         disclosed = [fact.id for fact in self._hidden.facts if tells(spoken.text, fact)]
         asked = [fact_id for fact_id in (*heard.topics, *heard.wrong) if fact_id in disclosed]
+        if heard.kind == "question" and not asked:
+            # The ears were not sure, and the user took it for a question: the two together are.
+            leanings = self._listener.leanings(message)
+            asked = [fact_id for fact_id in disclosed if fact_id in leanings][:MOST_FACTS]
         if due.request:
             disclosed.append(due.request)
             asked.append(due.request)

@@ -22,13 +22,17 @@ class Topic:
     concepts: frozenset[str]
     phrases: tuple[frozenset[str], ...]
     """The topic's and every alias's stems: known ways of asking."""
+    verbatim: tuple[str, ...] = ()
+    """Where the topic consists of words that say little ("order number"): it and its aliases, as they stand."""
 
 
 def topic_of(fact: Fact) -> Topic:
     """What this fact can be asked by; kept by its words, which many tasks share."""
     kind = kind_of(fact.value)
     bag, phrases = _bag(fact.topic, fact.aliases), _phrases(fact.topic, fact.aliases)
-    return Topic(fact, kind, bag, _concepts(fact.topic, fact.aliases, kind), phrases)
+    return Topic(
+        fact, kind, bag, _concepts(fact.topic, fact.aliases, kind), phrases, _verbatim(fact.topic, fact.aliases)
+    )
 
 
 _WHICH = re.compile(
@@ -101,6 +105,13 @@ def _bag(topic: str, aliases: tuple[str, ...]) -> Mapping[str, float]:
 def _phrases(topic: str, aliases: tuple[str, ...]) -> tuple[frozenset[str], ...]:
     phrases = (frozenset(stem for stem in stems_of(phrase) if stem not in STOP) for phrase in (topic, *aliases))
     return tuple({phrase: None for phrase in phrases if any(stem not in WEAK for stem in phrase)})
+
+
+@lru_cache(maxsize=2048)
+def _verbatim(topic: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
+    if content_stems(topic):
+        return ()
+    return tuple(plain(phrase) for phrase in (topic, *aliases) if " " in plain(phrase))
 
 
 def _head(topic: str) -> str:

@@ -18,45 +18,95 @@ SERVES = _any(
     r"(?:anything|something) else (?:that )?i (?:can|could|may) (?:help|assist|do)",
     r"\bi(?:'d| would| will|'ll) be (?:more than )?(?:happy|glad|pleased) to (?:help|assist)",
     r"\bi(?:'m| am) (?:here|happy|glad) to (?:help|assist)",
-    rf"\b(?:let me|allow me to|i(?:'ll| will| can|'m going to)(?: now| just| gladly)*) (?:{_SERVICE})\b[^.?!]{{0,60}}\b{_FOR_YOU}",
-    r"\b(?:let me|allow me to|i'll|i will) (?:just |quickly )?(?:pull up|look up|check|access|verify) (?:your|our|the system|my system)",
-    r"\bi(?:'ve| have)(?: now| just| already| successfully)* (?:processed|cancelled|canceled|updated|booked|transferred|"
-    r"arranged|scheduled|changed|registered|submitted|refunded|issued|sent|renewed|placed|noted|forwarded|added|reset|"
+    rf"\b(?:let me|allow me to|i(?:'ll| will| can|'m going to)(?: now| just|"
+    rf" gladly)*) (?:{_SERVICE})\b[^.?!]{{0,60}}\b{_FOR_YOU}",
+    r"\b(?:let me|allow me to|i'll|i will) (?:just |quickly )?(?:pull up|look up|check|access|verify) (?:your|"
+    r"our|the system|my system)",
+    r"\bi(?:'ve| have)(?: now| just| already| successfully)* (?:processed|cancelled|canceled|updated|booked|"
+    r"transferred|"
+    r"arranged|scheduled|changed|registered|submitted|refunded|issued|sent|renewed|placed|noted|forwarded|added|"
+    r"reset|"
     r"located|found|opened|filed|set up|moved) (?:your|that for you|this for you|it for you|you\b)",
-    r"\byour (?:request|booking|order|account|appointment|reservation|loan|ticket|payment|refund|membership|application|"
-    r"prescription|policy|claim|card) (?:has|have) been (?:successfully )?(?:processed|cancelled|canceled|updated|booked|"
-    r"transferred|changed|submitted|issued|renewed|placed|confirmed|approved|scheduled|registered|moved|reset|refunded)",
-    r"\b(?:as|i'm|i am|being) (?:just |only )?an? (?:ai|artificial|language model|virtual assistant|digital assistant|"
+    r"\byour (?:request|booking|order|account|appointment|reservation|loan|ticket|payment|refund|membership|"
+    r"application|"
+    r"prescription|policy|claim|card) (?:has|have) been (?:successfully )?(?:processed|cancelled|canceled|"
+    r"updated|booked|"
+    r"transferred|changed|submitted|issued|renewed|placed|confirmed|approved|scheduled|registered|moved|reset|"
+    r"refunded)",
+    r"\b(?:as|i'm|i am|being) (?:just |only )?an? (?:ai|artificial|language model|virtual assistant|"
+    r"digital assistant|"
     r"automated|assistant|chatbot|bot|agent|representative|customer service)",
     r"\bas your (?:assistant|agent|representative)",
-    r"\b(?:thank you|thanks) for (?:contacting|calling|reaching out|choosing|your patience|getting in touch|writing in)",
-    r"\b(?:may|could|can) i (?:please )?(?:have|get|ask for|take) your (?:name|full name|account|booking|order|member|"
+    r"\b(?:thank you|thanks) for (?:contacting|calling|reaching out|choosing|your patience|getting in touch|"
+    r"writing in)",
+    r"\b(?:may|could|can) i (?:please )?(?:have|get|ask for|take) your (?:name|full name|account|booking|order|"
+    r"member|"
     r"date of birth|email|e-mail|phone|address|details|reference|number|id|confirmation)",
-    r"\b(?:could|can|would) you (?:please )?(?:provide|confirm|give me|share|tell me|verify) your (?:name|full name|account|"
+    r"\b(?:could|can|would) you (?:please )?(?:provide|confirm|give me|share|tell me|verify) your (?:name|"
+    r"full name|account|"
     r"booking|order|member|date of birth|email|e-mail|phone|address|details|reference|number|id|identity)",
-    r"\bplease (?:provide|confirm|share|verify) your (?:name|full name|account|booking|order|member|date of birth|email|"
+    r"\bplease (?:provide|confirm|share|verify) your (?:name|full name|account|booking|order|member|"
+    r"date of birth|email|"
     r"e-mail|phone|address|details|reference|number|id|identity)",
     r"\bi (?:completely |fully |totally )?understand your (?:frustration|concern|situation|inconvenience|request)",
     r"\b(?:i|we) apologi[sz]e for (?:the|any) (?:inconvenience|delay|confusion|trouble)",
     r"\bplease (?:hold|bear with me|stay on the line|allow me)",
-    r"\bour (?:records|system|team|policy|policies|staff|agents?|department|customers?|website|database) (?:show|will|is|are|"
+    r"\bour (?:records|system|team|policy|policies|staff|agents?|department|customers?|website|"
+    r"database) (?:show|will|is|are|"
     r"indicates?|says?|allows?|does|do|has|have|can|states?|requires?)",
     r"\b(?:what|which|how) (?:can|may|would|else can) (?:i|we) (?:do|help|assist)(?: with)?(?: for)? you",
     r"\bis there anything else (?:you need|you'd like|i can|you would like me)",
     r"\bwould you like me to\b",
+    r"\bi(?:'ll| will| can)(?: now| just| certainly| gladly)* (?:process|arrange|handle|issue|offer|assist|escalate|"
+    r"look into|pull up|help) (?:you|your|this|that|with)\b",
+    r"\b(?:can|could|may) you (?:please )?(?:provide|confirm|verify) (?:the|a) \w+(?: \w+)? (?:number|reference|"
+    r"code|id)\b",
+    r"\bto (?:proceed|continue|help you|assist you)[^.?!]{0,30}\bi(?:'ll| will)? need (?:your|you to)",
+    r"\bi(?:'m| am) (?:so |very )?sorry to hear (?:that )?(?:you|about)",
+    r"\bi(?:'ve| have) (?:located|pulled up|found) (?:your|the) (?:booking|account|order|file|record|reservation)",
+    r"\byour (?:new |replacement )?\w+ (?:will (?:arrive|be (?:sent|delivered|processed|ready))|is being processed)",
+    r"\bfor you(?: right away| now| today)?[.!]",
+    r"\bhow else (?:can|may|could) i (?:help|assist|be of)",
+    r"\byour (?:\w+ )?(?:request|case|booking|order|account|claim|ticket|message|complaint) (?:has|"
+    r"have) been (?:forwarded|escalated|"
+    r"passed|logged|noted|received|closed|opened|created|filed|transferred|handled|completed|resolved)",
+    r"\bto our (?:\w+ )?(?:team|department|staff|colleagues?|specialists?)",
     r"\bone moment(?:,)? (?:please )?while i\b",
 )
 """What somebody says who serves, not who is served."""
 
+PROMISES = re.compile(
+    r"\b(?:i'll|i will|let me|i can|i am going to|i'm going to|i'm|i am)(?: now| just| then| first| go ahead and)* "
+    r"(?P<deed>[a-z]+)\b"
+)
+"""Somebody is about to do something."""
+CUSTOMERS_VERBS = frozenset(
+    "send give provide pay check confirm ask tell call get need want wait have be see look find take submit "
+    "transfer".split()
+)
+"""Of the verbs in names of tools, those that a customer may be about to do."""
+
 SYNTAX = re.compile(
-    r"</?(?:tool_call|tool|question|answer|function|tool_response|think)\b|\{\s*\"[\w ]+\"\s*:|\b[a-z]+(?:_[a-z0-9]+)+\s*\("
-    r"|\b[a-z]+(?:_[a-z0-9]+){1,4}\b|\bfunction call\b|\btool calls?\b|```|\b(?:call|use|run|invoke|try) (?:\w+ ){1,3}(?:tool|function|api)\b"
+    r"</?(?:tool_call|tool|question|answer|function|tool_response|think)\b|\{\s*\"[\w ]+\"\s*:|"
+    r"\b[a-z]+(?:_[a-z0-9]+)+\s*\("
+    r"|\b[a-z]+(?:_[a-z0-9]+){1,4}\b|\bfunction call\b|\btool calls?\b|```|\b(?:call|use|run|invoke|"
+    r"try) (?:\w+ ){1,3}(?:tool|function|api)\b"
 )
 """What nobody writes in a chat with a company. Names with underscores are names of tools."""
 
-_PERHAPS = r"(?: just| already| now| actually| also| even| went ahead and| gone ahead and| simply| quickly| finally)*"
+_PERHAPS = (
+    r"(?: just| already| now| actually| also| even| went ahead and| gone ahead and| simply| quickly| finally| then)*"
+)
+_DEED = (
+    r"(?!need\b|indeed\b|proceed\b|feed\b|exceed\b|agreed\b|liked\b|loved\b)[a-z]+ed|sent|paid|made|took|taken|"
+    r"gave|given|"
+    "put|set|wrote|written|bought|withdrew|withdrawn|reset|chose|chosen|froze|frozen|got|found|did|done|cut|"
+    "went into|"
+    "took care of|taken care of|logged in|went online"
+)
 DID = re.compile(
-    rf"\bi(?:'ve| have)?{_PERHAPS}(?: have)?{_PERHAPS} (?P<deed>(?!need\b|indeed\b|proceed\b|feed\b|exceed\b)[a-z]+ed|sent|paid|made|took|gave|put|set|wrote|bought|withdrew|reset|chose)\b"
+    rf"\bi(?:'ve| have| had)?{_PERHAPS}(?: have)?{_PERHAPS} (?P<deed>{_DEED})\b"
+    rf"|^(?:no need,? |never mind,? |actually,? )?(?:already|just) (?P<deed2>{_DEED})\b"
 )
 """Somebody says that they have done something."""
 TRIED = re.compile(
@@ -66,10 +116,51 @@ NOT_DONE = re.compile(
     r"\b(?:if|when|once|unless|before|after|thought|wish|because|since|as|that|which|until)\b[^.!?]*$"
 )
 IN_THE_SYSTEM = re.compile(
-    r"\b(?:myself|on my own|in (?:your|the) (?:system|app|portal|account|database|records)|"
-    r"on (?:your|the) (?:site|website|app|portal|page|system)|through (?:your|the) (?:site|website|app|portal|system)|"
-    r"via (?:your|the) (?:site|website|app|portal|system)|online|from my end|on my end|on my side)\b"
+    r"\b(?:myself|on my own|from my end|on my end|on my side|online|"
+    r"(?:in|into|on|through|via|from|with|at) (?:your|the company's|the) (?:\w+ )?(?:system|app|portal|account|"
+    r"database|records?|"
+    r"site|website|page|software|calendar|platform|dashboard|admin\w*|terminal|back ?end|back office|form|"
+    r"files?|schedule|"
+    r"planner|register|server|computer|tool|console|panel))\b"
 )
+"""Where a customer cannot have done anything, or what one says who did."""
+
+HAS_NONE = re.compile(
+    r"(?:no,? )?(?:none\b|nothing\b|not any\b|i don't have (?:any|one|a )|i have no(?:ne)?\b|there (?:is|"
+    r"are) no)|no[.,] i (?:don't|do not) have"
+)
+"""Somebody says that there is no such thing."""
+NEVER = re.compile(
+    r"\bnever (?:agreed|said|asked|wanted|confirmed|told)\b|\bdid(?:n't| not) (?:agree|say|ask|confirm|tell)\b"
+)
+"""Somebody takes back what was agreed."""
+_SETTLED = (
+    "booked|saved|registered|recorded|scheduled|confirmed|cancell?ed|set|done|sorted|ready|arranged|in place|"
+    "updated|changed|"
+    "moved|blocked|frozen|activated|deactivated|refunded|processed|issued|rescheduled|rebooked|renewed|ordered|"
+    "placed|"
+    "submitted|reserved|filed|closed|complete|completed|paid|sent|transferred|paused|extended|shipped|added|removed"
+)
+SETTLES = re.compile(
+    rf"\b(?:is|are|'s|'re|been|was|were|have)(?: now| all| both| just| already| successfully|"
+    rf" officially)* (?:{_SETTLED})\b"
+    r"|\bon (?:its|their|the) way\b|\ball (?:set|done|sorted|good)\b|^(?:done|sorted|great news|good news)\b"
+    r"|\b(?:decision|answer|this|that) is final\b|\bnothing (?:more|else|further) (?:that )?(?:i|we) can do\b"
+    r"|\b(?:i|we)(?:'ll| will| can| may| do| am| are)? ?(?:not|never|no longer)\b|\b(?:won't|can't|cannot|"
+    r"unable|impossible|not possible)\b"
+    r"|\b(?:rejected|declined|refused|denied|turned down|not allowed|against)\b"
+    r"|\byou(?:'re| are) (?:all )?(?:set|booked|confirmed|registered)\b|\benjoy\b|\btake care\b|\bgood ?bye\b"
+)
+"""What tells that something is done, or will not be."""
+CORRECTS = re.compile(
+    r"\b(?:actually|rather|instead|changed my mind|no,? wait|make (?:it|that)|i meant|i mean|correction|sorry)\b"
+)
+"""Somebody takes back what they said."""
+
+EVADES = re.compile(
+    r"\?|\b(?:already|told|said|mentioned|before|again|same|above|why|just do|hurry|listen|yes|no|correct|right)\b"
+)
+"""How somebody answers who need not say the thing itself."""
 
 LEAVES = re.compile(
     r"\b(?:good ?bye|bye(?: bye)?|have a (?:nice|great|good|lovely) (?:day|one|evening|weekend))\b[.!]?\s*$"
@@ -77,16 +168,21 @@ LEAVES = re.compile(
 """Last words."""
 
 NOT_KNOWING = re.compile(
-    r"\b(?:don't|do not|didn't|can't|cannot|couldn't) (?:really |actually |even )?(?:know|remember|recall|have (?:that|it|any|one|the))"
-    r"|\bno idea\b|\bnot sure\b|\bi forgot\b|\bhaven't got\b|\bhow should i know\b|\bdon't know\b|\bno clue\b|\bunsure\b"
+    r"\b(?:don't|do not|didn't|can't|cannot|couldn't) (?:really |actually |even )?(?:know|remember|recall|"
+    r"have (?:that|it|any|one|the))"
+    r"|\bno idea\b|\bnot sure\b|\bi forgot\b|\bhaven't got\b|\bhow should i know\b|\bdon't know\b|\bno clue\b|"
+    r"\bunsure\b"
 )
 AGREES = re.compile(
-    r"(?:oh |well |ok(?:ay)?,? |great,? |perfect,? )?(?:yes|yeah|yep|yup|sure|correct|right|exactly|please do|go ahead|"
-    r"ok(?:ay)?\b|fine|that's (?:right|correct|fine|it)|that is (?:right|correct|fine)|absolutely|of course|confirmed|"
+    r"(?:oh |well |ok(?:ay)?,? |great,? |perfect,? )?(?:yes|yeah|yep|yup|sure|correct|right|exactly|please do|"
+    r"go ahead|"
+    r"ok(?:ay)?\b|fine|that's (?:right|correct|fine|it)|that is (?:right|correct|fine)|absolutely|of course|"
+    r"confirmed|"
     r"sounds (?:good|right|fine)|do it|definitely|perfect|all good|certainly|that works)"
 )
 DENIES = re.compile(
-    r"(?:oh |well |hm+,? |actually,? )?(?:no\b|nope|nah|wrong|not (?:quite|right|that|like)|don't\b|do not\b|stop\b|wait\b|absolutely not)"
+    r"(?:oh |well |hm+,? |actually,? )?(?:no\b|nope|nah|wrong|not (?:quite|right|that|like)|don't\b|do not\b|"
+    r"stop\b|wait\b|absolutely not)"
 )
 
 NAMES_NO_ONE = frozenset(
@@ -94,7 +190,7 @@ NAMES_NO_ONE = frozenset(
     i i'm i'd i'll i've monday tuesday wednesday thursday friday saturday sunday january february march april may june
     july august september october november december jan feb mar apr jun jul aug sep sept oct nov dec ok okay yes no
     mr mrs ms dr miss sir madam english god gosh tv id faq asap am pm please thanks thank hi hello hey dear the a an
-    usd eur gbp internet christmas easter jesus lord
+    usd eur gbp internet christmas easter jesus lord dr doctor prof
     """.split()
 )
 """Capitals that name nobody."""

@@ -12,17 +12,25 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from synthagent.schema.tasks import Fact, Hidden
+from synthagent.simulation.cues import STOP
 from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
 from synthagent.simulation.user_cues import (
     AGREES,
+    CORRECTS,
+    CUSTOMERS_VERBS,
     DENIES,
     DID,
+    EVADES,
+    HAS_NONE,
     IN_THE_SYSTEM,
     LEAVES,
     NAMES_NO_ONE,
+    NEVER,
     NOT_DONE,
     NOT_KNOWING,
+    PROMISES,
     SERVES,
+    SETTLES,
     SYNTAX,
     TRIED,
 )
@@ -109,7 +117,13 @@ class Turn:
     @cached_property
     def asked(self) -> frozenset[str]:
         """Ids of the facts that the message asks for, or names wrongly in a confirmation."""
-        return frozenset((*self.heard.topics, *self.heard.wrong))
+        heard = frozenset((*self.heard.topics, *self.heard.wrong))
+        return heard or self.leanings
+
+    @cached_property
+    def leanings(self) -> frozenset[str]:
+        """Ids of the facts that a question may well ask for, as far as the ears can tell."""
+        return self.listener.leanings(self.message) if self.heard.kind == "question" else frozenset()
 
 
 def tells(text: str, fact: Fact) -> bool:
@@ -143,32 +157,53 @@ def _leaked_more(turn: Turn) -> Iterator[str]:
 def _unasked(turn: Turn) -> Iterator[str]:
     if turn.asked & {fact.id for fact in turn.given}:
         return  # what comes on top of an answer is `leaked_more`
+    if turn.heard.kind == "confirmation" and len(turn.new) == 1 and DENIES.match(plain_line(turn.reply)):
+        return  # a wrong value is put right
     for fact in turn.new:
-        if fact.id not in turn.asked:
+        if fact.id not in turn.leanings:
             yield fact.topic
 
 
 def _contradicts(turn: Turn) -> Iterator[str]:
-    before = "\n".join(turn.own_words)
+    before, lowered = "\n".join(turn.own_words), plain_line(turn.reply)
     read = reading(turn.reply)
     for fact in turn.hidden.facts:
-        if fact.id not in turn.asked or tells(turn.reply, fact):
+        told, asked = tells(before, fact), fact.id in (*turn.heard.topics, *turn.heard.wrong)
+        if tells(turn.reply, fact) or not (told or asked):
             continue
-        if NOT_KNOWING.search(turn.reply.lower()):
-            if tells(before, fact):
+        if kind_of(fact.value) == "truth":
+            continue
+        if fact.id in turn.heard.wrong and AGREES.match(lowered):
+            yield f"agrees to a wrong {fact.topic}"
+        elif asked and NOT_KNOWING.search(lowered):
+            if told:
                 yield f"does not know {fact.topic}, which it has told"
-        elif _another(fact, read, turn.known):
+        elif (
+            _another(fact, read, turn) if asked else CORRECTS.search(lowered) and _another_value(fact, read, turn.known)
+        ):
             yield f"another {fact.topic}"
+        elif fact.id in turn.heard.topics and HAS_NONE.match(lowered):
+            yield f"has no {fact.topic}"
+        elif asked and told and not turn.leanings - {fact.id} and not EVADES.search(lowered):
+            yield f"something else for {fact.topic}"
     agreed = next((heard for heard, said in reversed(turn.history) if AGREES.match(said.lower().strip())), None)
     if agreed is not None and turn.heard.kind == "confirmation" and not turn.heard.wrong:
         same = turn.listener.heard(agreed)
-        denies = DENIES.match(turn.reply.lower().strip())
-        if denies and same.kind == "confirmation" and same.named == turn.heard.named and _alike(agreed, turn.message):
+        denies = DENIES.match(lowered)
+        alike = same.kind == "confirmation" and same.named == turn.heard.named and _alike(agreed, turn.message)
+        if denies and (alike or NEVER.search(lowered)):
             yield "refuses what it agreed to"
 
 
-def _another(fact: Fact, read: Reading, known: Reading) -> bool:
-    """Whether a text gives a fact that it should tell another value of the same kind, one that nobody has named."""
+def _another(fact: Fact, read: Reading, turn: Turn) -> bool:
+    """Whether the reply gives a fact that it should tell another value, one that nobody has named."""
+    if kind_of(fact.value) == "text":
+        return next(_strange_codes(turn), None) is not None or next(_strange_names(turn), None) is not None
+    return _another_value(fact, read, turn.known)
+
+
+def _another_value(fact: Fact, read: Reading, known: Reading) -> bool:
+    """Whether a text holds a date, time or number of the fact's kind that nobody has named."""
     match kind_of(fact.value):
         case "date" | "datetime":
             return bool(_strange_dates(read, known))
@@ -216,7 +251,7 @@ def _fits(date: tuple[int | None, int, int], known: set[tuple[int | None, int, i
 
 def _written(number: float, text: str) -> bool:
     """Whether a number stands there in digits: "two" of something is a manner of speaking."""
-    return number > 12 or bool(re.search(rf"(?<![\w.,]){number:g}(?![\w]|[.,]\d)", text))
+    return number > 999 or bool(re.search(rf"(?<![\w.,]){number:g}(?![\w]|[.,]\d)", text))
 
 
 def _converted(number: float, known: Reading) -> bool:
@@ -228,35 +263,45 @@ def _converted(number: float, known: Reading) -> bool:
 _CODE = re.compile(
     r"(?<![\w@.])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?![\w@])|[\w.+-]+@[\w-]+\.\w+"
 )
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|am|pm|h|min|x|k|km|kg|cm|m|s)?", re.I)
 
 
 def _strange_codes(turn: Turn) -> Iterator[str]:
     for match in _CODE.finditer(turn.reply):
         code = match[0]
-        if not _ORDINAL.fullmatch(code) and plain(code) and plain(code) not in turn.known.text:
+        if (
+            not _ORDINAL.fullmatch(code)
+            and not _DAY.fullmatch(code)
+            and plain(code)
+            and plain(code) not in turn.known.text
+        ):
             yield code
 
 
 _NAME = re.compile(r"\b[A-Z][\w'’-]+(?:\s+(?:of|the|de|van|von|da|and|&)?\s*[A-Z][\w'’-]+)*")
+_NAME_ALONE = re.compile(r"[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)?[.!]?")
 _QUOTED = re.compile(r"[\"“]([^\"”]{3,60})[\"”]|(?<!\w)['‘]([^'’]{3,60})['’](?!\w)")
 
 
 def _strange_names(turn: Turn) -> Iterator[str]:
     """Names and titles that occur nowhere: quoted ones, and capitals within a sentence."""
     words = set(turn.known.text.split())
+    if SYNTAX.search(turn.reply.lower()):
+        return  # quotes and capitals of a call name nothing
     for match in _QUOTED.finditer(turn.reply):
         title = plain(match[1] or match[2])
         if title and not set(title.split()) <= words:
             yield title
+    bare = bool(turn.heard.topics) and bool(_NAME_ALONE.fullmatch(turn.reply.strip()))
     for match in _NAME.finditer(turn.reply):
         name = match[0]
-        parts = [part for part in plain(name).split() if part not in NAMES_NO_ONE]
+        parts = [word for word in plain(name).split() if not {word, word.partition("'")[0]} & (NAMES_NO_ONE | STOP)]
         begins = not match.start() or turn.reply[: match.start()].rstrip()[-1:] in ".!?:\"'“‘\n-—…"
-        if begins:
+        if begins and not bare:
             first = plain(name.split()[0])
             parts = [part for part in parts if part != first] if len(name.split()) > 1 else []
-        if parts and not set(parts) & words:
+        if parts and not name.isupper() and not set(parts) & words:
             yield name
 
 
@@ -264,9 +309,14 @@ def _strange_names(turn: Turn) -> Iterator[str]:
 
 
 def _role_flip(turn: Turn) -> Iterator[str]:
-    match = SERVES.search(plain_line(turn.reply))
+    text = plain_line(turn.reply)
+    match = SERVES.search(text)
     if match:
         yield match[0].strip()
+    tools = {name.lower().split("_")[0] for name in turn.tools} - CUSTOMERS_VERBS
+    for match in PROMISES.finditer(text):
+        if match["deed"] in tools:
+            yield match[0].strip()
 
 
 def _tool_names(turn: Turn) -> Iterator[str]:
@@ -282,14 +332,16 @@ def _tool_names(turn: Turn) -> Iterator[str]:
 
 
 def _claimed_action(turn: Turn) -> Iterator[str]:
-    text = plain_line(turn.reply)
     verbs = _deeds(turn)
-    for match in DID.finditer(text):
-        deed, rest = match["deed"], text[match.end() : match.end() + 60]
-        if TRIED.search(match[0]) or NOT_DONE.search(text[max(0, match.start() - 20) : match.start()]):
-            continue
-        if _stem(deed) in verbs or IN_THE_SYSTEM.search(rest):
-            yield match[0].strip()
+    for sentence in re.split(r"(?<=[.!?;])\s+", plain_line(turn.reply)):
+        for match in DID.finditer(sentence):
+            deed = match["deed"] or match["deed2"]
+            if f" i {deed} " in turn.known.text or TRIED.search(match[0]):
+                continue  # it is a part of the story, or came to nothing
+            if NOT_DONE.search(sentence[max(0, match.start() - 20) : match.start()]):
+                continue
+            if _stem(deed) in verbs or IN_THE_SYSTEM.search(sentence):
+                yield match[0].strip()
 
 
 def _deeds(turn: Turn) -> frozenset[str]:
@@ -318,6 +370,14 @@ _PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "—": "
 # ---- the end
 
 
+def settles(message: str) -> bool:
+    """Whether a message tells that something is done, or refused for good, in words that `heard` is not sure of.
+
+    Enough to let a user go who wants to, not to send one away.
+    """
+    return bool(SETTLES.search(plain_line(message)))
+
+
 def _ended_early(turn: Turn) -> Iterator[str]:
     heard = turn.heard
     if not turn.done:
@@ -328,7 +388,7 @@ def _ended_early(turn: Turn) -> Iterator[str]:
         yield f"at a {heard.kind}"
     elif turn.open_requests:
         yield "with a request still open"
-    elif not (heard.claims or heard.refuses or heard.kind in ("claim_done", "refusal")):
+    elif not (heard.claims or heard.refuses or heard.kind in ("claim_done", "refusal") or settles(turn.message)):
         yield "while nothing was done or refused"
 
 

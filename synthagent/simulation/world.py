@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from synthagent.errors import EpisodeFailure, TaskFault, ToolFailed
+from synthagent.errors import EpisodeFailure, TaskFault
 from synthagent.schema.tasks import Require, Return, Run, Tool
 from synthagent.simulation.arguments import (
     BadArguments,
@@ -247,12 +247,12 @@ class LiveWorld:
         """Runs one call of a tool that has a program, on its raw argument text.
 
         Everything the agent can do wrong comes back as a `ToolResult` that is not `ok`, with the state as before.
-        Raises `TaskFault` when the task is at fault: its SQL fails or its result does not fit its own schema; and
-        `ToolFailed` for a valid call of a simulated tool, which takes `begin` and somebody to answer.
+        So does a valid call of a simulated tool (`no_simulator`), which takes `begin` and somebody to answer. Raises
+        `TaskFault` when the task is at fault: its SQL fails or its result does not fit its own schema.
         """
         result = self.begin(tool, raw)
         if isinstance(result, SimulatedCall):
-            raise ToolFailed(f"{tool} has no program, and nobody simulates it", reason="no_simulator")
+            return _failed("no_simulator", f"{tool} has no program", result.arguments)
         return result
 
     def begin(self, tool: str, raw: str) -> "ToolResult | SimulatedCall":

@@ -132,6 +132,23 @@ def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Pa
     assert [list(printed("doctor")[0])] == columns("synthagent doctor")
 
 
+def test_commands_about_simulators_print_the_columns_that_are_documented(tmp_path: Path):
+    tasks, hybrid, file = tmp_path / "tasks.jsonl", tmp_path / "hybrid.jsonl", tmp_path / "map.jsonl"
+    printed("synth", "-o", tasks, "-n", 1, "--domains", "library")
+    assert [list(printed("simulate", tasks, "-o", hybrid))] == columns("synthagent simulate")
+    babble = ("--tools", "scripted:random")
+    printed("rollout", hybrid, "--agent", "scripted:spam", *babble, "-o", tmp_path / "run")
+    assert [list(printed("audit", "stats", hybrid))] == columns("synthagent audit stats")
+    assert [list(printed("audit", "consistency", hybrid, *babble))] == columns("synthagent audit consistency")
+    talked = printed("audit", "user", tasks, "--user", "scripted:random")
+    assert [list(talked)] == columns("synthagent audit user")
+    teacher = ("--teacher", "scripted:random", "-o", tmp_path / "compiled.jsonl")
+    assert [list(printed("audit", "compile", hybrid, *teacher))] == columns("synthagent audit compile")
+    store = f"{hybrid}.d/map.sqlite"
+    assert [list(printed("map", "export", store, "-o", file))] == columns("synthagent map export")
+    assert [list(printed("map", "import", tmp_path / "new.sqlite", file))] == columns("synthagent map import")
+
+
 def test_check_prints_the_columns_that_are_documented(tmp_path: Path):
     tasks = tmp_path / "tasks.jsonl"
     printed("synth", "-o", tasks, "-n", 1, "--domains", "library")
