@@ -52,10 +52,9 @@ class Work:
 
 def teacher_role(text: str) -> Role:
     """The role of a teacher. Raises `InputError` for what cannot teach."""
-    who = role(text, "--teacher")
-    if who.scheme == "scripted":
+    if text.startswith("scripted:"):
         raise InputError("--teacher: scripted agents do not teach", way_out="openai:MODEL@URL, gguf:PATH, local:NAME")
-    return who
+    return role(text, "--teacher")
 
 
 def model_name(who: Role) -> str:

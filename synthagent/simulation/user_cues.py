@@ -7,7 +7,10 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{'|'.join(patterns)})")
 
 
-_FOR_YOU = r"(?:for you|to you|on your behalf|in (?:our|the|my) (?:system|records|database|files?)|into our|on our end|on my end)"
+_FOR_YOU = (
+    r"(?:for you|to you|on your behalf|in (?:our|the|my) (?:system|records|database|files?)|into our|on our end|"
+    r"on my end)"
+)
 _SERVICE = (
     "process|look up|look into|look (?:that|this|it) up|check|update|cancel|book|transfer|arrange|schedule|pull|find|"
     "change|register|submit|set (?:that|this|it) up|reset|refund|issue|send|make|create|place|take care of|verify|"

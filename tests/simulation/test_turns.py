@@ -1,7 +1,7 @@
-"""The linter against turns written by hand: how much of what it finds is there, and how much of what is there it finds.
+"""The linter against turns written by hand: is what it finds there, and does it find what is there?
 
-tests/data/user_turns.json holds `dev`, which the detectors were made with, `seen`, which was written by somebody who did
-not know them and was used once found wanting, and `test`, which was written likewise and only ever counted.
+tests/data/user_turns.json holds `dev`, which the detectors were made with; `seen`, which was written by somebody who
+did not know them, and then used to make them better; and `test`, which was written likewise and only ever counted.
 """
 
 from collections import Counter
