@@ -275,7 +275,7 @@ def rollout(
         float | None, typer.Option(help="Most seconds an episode; beyond it is unscored.", min=0)
     ] = None,
     tool_form: Annotated[
-        str | None, typer.Option(help="How the agent's model is told of tools: native or hermes.")
+        str | None, typer.Option(help="How the agent's model is told of tools: native, hermes or json.")
     ] = None,
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,

@@ -17,8 +17,11 @@ from synthagent.prompts import fingerprint, render
 from synthagent.schema.messages import AssistantTurn, Message, Protocol, ToolCall
 from synthagent.schema.tasks import Brief
 
-ToolForm = Literal["native", "hermes"]
-"""`native`: tools go through the chat template. `hermes`: as lines in the system prompt, calls as `<tool_call>`."""
+ToolForm = Literal["native", "hermes", "json"]
+"""`native`: tools go through the chat template. `hermes`: as lines in the system prompt, calls as `<tool_call>`.
+
+`json`: likewise, calls as fenced JSON, for models that write nothing else, whatever their template says.
+"""
 
 OPENING = "simulation/opening"
 ASK_USER: dict[str, Any] = {
@@ -58,8 +61,8 @@ class Agent(Structural):
 
 def opening(brief: Brief, protocol: Protocol, now: str, form: ToolForm = "native") -> list[Message]:
     """The first messages of an episode: the only author of the system prompt, for every trainer and wire."""
-    tools = [compact(tool) for tool in tools_for(brief, protocol)] if form == "hermes" else []
-    system = render(OPENING, protocol=protocol, rules=brief.rules, compact_tools=tools, today=_day(now))
+    tools = [compact(tool) for tool in tools_for(brief, protocol)] if form != "native" else []
+    system = render(OPENING, protocol=protocol, rules=brief.rules, compact_tools=tools, form=form, today=_day(now))
     return [{"role": "system", "content": system}, {"role": "user", "content": brief.instruction}]
 
 
@@ -193,6 +196,63 @@ def to_hermes(messages: Sequence[Message]) -> list[Message]:
         elif message["role"] == "tool":
             text = f"<tool_response>{message['content']}</tool_response>"
             if plain and plain[-1]["role"] == "user" and plain[-1]["content"].startswith("<tool_response>"):
+                plain[-1] = {"role": "user", "content": f"{plain[-1]['content']}\n{text}"}
+            else:
+                plain.append({"role": "user", "content": text})
+        else:
+            plain.append({"role": message["role"], "content": message["content"]})
+    return plain
+
+
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.S)
+
+
+def from_json(text: str, turn: int) -> tuple[str, tuple[ToolCall, ...]]:
+    """Reads fenced `{"name", "arguments"}` objects out of a text, or one that is all of it: (rest, calls).
+
+    Nothing is repaired, and what is no such object stays text.
+    """
+    calls: list[ToolCall] = []
+
+    def taken(found: re.Match[str]) -> str:
+        call = _call_in(found[1], f"call_{turn}_{len(calls)}")
+        if call is None:
+            return found[0]
+        calls.append(call)
+        return ""
+
+    rest = _FENCED.sub(taken, text)
+    if not calls and (bare := _call_in(text, f"call_{turn}_0")) is not None:
+        return "", (bare,)
+    return rest.strip(), tuple(calls)
+
+
+def _call_in(text: str, call_id: str) -> ToolCall | None:
+    try:
+        value = orjson.loads(text)
+        if isinstance(value, dict) and value.keys() == {"name", "arguments"} and isinstance(value["name"], str):
+            arguments = value["arguments"]
+            raw = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+            return ToolCall(id=call_id, name=value["name"], arguments=raw)
+    except (orjson.JSONDecodeError, UnicodeEncodeError, TypeError):
+        pass
+    return None
+
+
+def to_json(messages: Sequence[Message]) -> list[Message]:
+    """A history in OpenAI's form -> the text form of `json`."""
+    plain: list[Message] = []
+    for message in messages:
+        if message["role"] == "assistant" and message.get("tool_calls"):
+            calls = [
+                f'```json\n{{"name": {orjson.dumps(call["function"]["name"]).decode()}, '
+                f'"arguments": {call["function"]["arguments"] or "{}"}}}\n```'
+                for call in message["tool_calls"]
+            ]
+            plain.append({"role": "assistant", "content": "\n".join(filter(None, [message.get("content"), *calls]))})
+        elif message["role"] == "tool":
+            text = f"Result:\n{message['content']}"
+            if plain and plain[-1]["role"] == "user" and plain[-1]["content"].startswith("Result:\n"):
                 plain[-1] = {"role": "user", "content": f"{plain[-1]['content']}\n{text}"}
             else:
                 plain.append({"role": "user", "content": text})

@@ -7,7 +7,7 @@ from typing import Any
 
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest
 from synthagent.schema.messages import AssistantTurn, Message, ToolCall
-from synthagent.simulation.agent import ToolForm, View, from_hermes, to_hermes, tools_for
+from synthagent.simulation.agent import ToolForm, View, from_hermes, from_json, to_hermes, to_json, tools_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,13 @@ class ModelAgent:
         return self._tools
 
     def _messages(self, messages: Sequence[Message]) -> Sequence[Message]:
-        return to_hermes(messages) if self._form == "hermes" else messages
+        match self._form:
+            case "hermes":
+                return to_hermes(messages)
+            case "json":
+                return to_json(messages)
+            case "native":
+                return messages
 
 
 def turn_of(reply: ChatReply, form: ToolForm, number: int) -> AssistantTurn:
@@ -58,6 +64,8 @@ def turn_of(reply: ChatReply, form: ToolForm, number: int) -> AssistantTurn:
     if form == "hermes" or (not calls and "<tool_call>" in content):
         content, written, malformed = from_hermes(content, number)
         calls = (*calls, *written)
+    if form == "json" and not calls:
+        content, calls = from_json(content, number)
     unique = tuple(
         ToolCall(id=f"call_{number}_{place}", name=call.name, arguments=call.arguments)
         for place, call in enumerate(calls)

@@ -116,15 +116,10 @@ class ResponseMap:
         if self._mode == "none":
             return await self._unmapped(call)
         key = key_of(call, self._mode)
-        entry = self._recent.get(key)
-        if entry is None:
-            entry = await self._store.get(key)
-            if entry is None:
-                return _answer(self._remember(await self._missed(call, key)))
-            self._remember(entry)
-        self.figures.hits += 1
-        self._hits[key] = self._hits.get(key, 0) + 1
-        return _answer(entry)
+        entry = self._recent.get(key) or await self._store.get(key)
+        if entry is not None:
+            return self._hit(entry)
+        return await self._missed(call, key)
 
     async def flush(self) -> None:
         """Hands the hits that were counted to the store."""
@@ -138,7 +133,7 @@ class ResponseMap:
         made = await self._simulator.simulate(call, (), draw=self.figures.calls)
         return Answer(made.ok, made.response, id_of(key_of(call), made.ok, made.response))
 
-    async def _missed(self, call: SimulatedCall, key: str) -> Entry:
+    async def _missed(self, call: SimulatedCall, key: str) -> Answer:
         if self._simulator is None or self._mode == "frozen":
             told = f"{call.tool.tool.name}({call.canonical[:200]})"
             raise ToolFailed(f"{told} is not in the response map, which is frozen", reason="map_miss")
@@ -147,12 +142,15 @@ class ResponseMap:
         async with self._turn(groups[-1]):
             entry = await self._store.get(key)
             if entry is not None:
-                self.figures.hits += 1
-                return entry
-            self.figures.misses += 1
+                return self._hit(entry)  # whoever had the turn before wanted the same
             async with self._leased(groups[-1]):
-                entry = await self._store.get(key)  # another worker may have had the lease until now
-                return entry or await self._decided(call, key, states[-1], groups)
+                entry = await self._store.get(key)
+                if entry is not None:
+                    return self._hit(entry)  # so did another worker
+                self.figures.misses += 1
+                decided = await self._decided(call, key, states[-1], groups)
+                self._remember(decided)
+                return _answer(decided)
 
     async def _decided(self, call: SimulatedCall, key: str, state: str, groups: Sequence[str]) -> Entry:
         assert self._simulator is not None
@@ -185,11 +183,16 @@ class ResponseMap:
         )
         return await self._store.put(entry)
 
-    def _remember(self, entry: Entry) -> Entry:
+    def _hit(self, entry: Entry) -> Answer:
+        self.figures.hits += 1
+        self._hits[entry.key] = self._hits.get(entry.key, 0) + 1
+        self._remember(entry)
+        return _answer(entry)
+
+    def _remember(self, entry: Entry) -> None:
         if len(self._recent) >= _MOST_RECENT:
             self._recent.clear()
         self._recent[entry.key] = entry
-        return entry
 
     @asynccontextmanager
     async def _turn(self, group: str) -> AsyncIterator[None]:

@@ -326,9 +326,12 @@ def _tool_names(turn: Turn) -> Iterator[str]:
             "_" in name or f"{name.lower()}(" in lowered
         ):
             yield name
-    match = SYNTAX.search(turn.reply.lower())
-    if match:
-        yield match[0][:40]
+    known = f"{turn.common}\n{turn.hidden.goal}".lower() + "".join(
+        str(fact.value).lower() for fact in turn.hidden.facts
+    )
+    for match in SYNTAX.finditer(lowered):
+        if match[0] not in known:  # a value may look like a name in code
+            yield match[0][:40]
 
 
 def _claimed_action(turn: Turn) -> Iterator[str]:

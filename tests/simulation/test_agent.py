@@ -12,9 +12,11 @@ from synthagent.simulation.agent import (
     Says,
     compact,
     from_hermes,
+    from_json,
     opening,
     read_turn,
     to_hermes,
+    to_json,
     tools_for,
 )
 from tests.builders import NOW, TEXT, WHOLE, library, text_of, tool, tool_call
@@ -182,3 +184,45 @@ def test_a_history_as_text_keeps_every_word_and_puts_results_of_one_turn_togethe
         ("assistant", "Two."),
         ("user", "Thanks."),
     ]
+
+
+# ---- the json form
+
+
+@pytest.mark.parametrize(
+    ("text", "rest", "names"),
+    [
+        ('```json\n{"name": "find", "arguments": {"a": 1}}\n```', "", ["find"]),
+        ('Let me look.\n```\n{"name": "find", "arguments": "{}"}\n```', "Let me look.", ["find"]),
+        ('{"name": "find", "arguments": {}}', "", ["find"]),
+        ('```json\n{"name": "a", "arguments": {}}\n```\n```json\n{"name": "b", "arguments": {}}\n```', "", ["a", "b"]),
+        ('```json\n{"name": "find"}\n```', '```json\n{"name": "find"}\n```', []),
+        ('```json\n{"name": "find", "arguments": }\n```', '```json\n{"name": "find", "arguments": }\n```', []),
+        ("What is your name?", "What is your name?", []),
+        ("[1]", "[1]", []),
+    ],
+)
+def test_the_json_form_reads_whole_calls_and_repairs_nothing(text: str, rest: str, names: list[str]):
+    found, calls = from_json(text, 3)
+    assert (found, [call.name for call in calls]) == (rest, names)
+    assert len({call.id for call in calls}) == len(calls)
+
+
+def test_the_json_form_writes_what_it_reads():
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": '{"a": "x"}'}}
+    history = [
+        {"role": "assistant", "content": "Let me look.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "[1]"},
+        {"role": "tool", "tool_call_id": "d", "content": "[2]"},
+    ]
+    told, results = to_json(history)
+    rest, calls = from_json(told["content"], 0)
+    assert (rest, calls[0].name, calls[0].arguments) == ("Let me look.", "find", '{"a":"x"}')
+    assert results == {"role": "user", "content": "Result:\n[1]\nResult:\n[2]"}
+
+
+def test_under_the_json_form_tools_are_lines_and_the_model_is_told_how_to_call_them():
+    system = opening(library().brief, "text", library().world.now, "json")[0]["content"]
+    assert "```json" in system
+    assert "renew_loan(loan_id, new_due: date)" in system
+    assert "<tool_call>" not in system
