@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from synthagent.llm.babble import Babble
 from synthagent.llm.structured import Structured
@@ -95,7 +96,9 @@ def redis_program() -> str | None:
 def redis_server(folder: Path) -> Iterator[str]:
     """A Redis of our own on a free port, with nothing in it."""
     program = redis_program()
-    assert program is not None, "install redis-server (Debian) or valkey to test the Redis store"
+    if program is None and not os.environ.get("CI"):
+        pytest.skip("neither redis-server nor valkey-server is installed")
+    assert program is not None, "install redis-server (Debian) or valkey-server"
     port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "",
                "--appendonly", "yes", "--appendfsync", "always"]  # fmt: skip

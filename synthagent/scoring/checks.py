@@ -37,8 +37,9 @@ from synthagent.schema.checks import (
 from synthagent.schema.episodes import AgentEvent, Episode, ToolEvent, UserEvent
 from synthagent.simulation.episode import Stage
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
+from synthagent.simulation.states import RowChange
 from synthagent.simulation.values import mentions, mentions_money
-from synthagent.simulation.world import Final, RowChange
+from synthagent.simulation.world import Final
 
 Named = Callable[[str, Any], bool]
 """Whether a text names a value."""

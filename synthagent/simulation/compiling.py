@@ -12,7 +12,8 @@ from synthagent.schema.tasks import Require, Return, Run, Tool, World
 from synthagent.simulation.arguments import BadArguments, check_storable
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied, Guard, Mode, Stalled
 from synthagent.simulation.simulated import Simulated
-from synthagent.simulation.world import Blueprint, Program, Rows, Table, quoted
+from synthagent.simulation.states import Rows, Table, quoted
+from synthagent.simulation.world import Blueprint, Program
 
 MAX_INITIAL_ROWS = 50_000
 

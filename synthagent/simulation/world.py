@@ -5,7 +5,6 @@
 no tool enforces a restriction: forbidden calls succeed here and are for the rubric to see.
 """
 
-import hashlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from synthagent.simulation.arguments import (
     binder,
     canonical_text,
     check_storable,
-    kinds_of,
     parse,
 )
 from synthagent.simulation.guarded_sql import PATIENCE, BudgetExceeded, Denied, Guard, Mode, Stalled
+from synthagent.simulation.shaping import restorers, shaped
 from synthagent.simulation.simulated import (
     Answer,
     Deed,
@@ -36,6 +35,7 @@ from synthagent.simulation.simulated import (
     key_arguments,
     table_digests,
 )
+from synthagent.simulation.states import RowChange, Rows, Table, diff, digest_of, folded, quoted
 
 MAX_RESULT_ROWS = 5_000
 MAX_RESULT_BYTES = 1_000_000
@@ -57,38 +57,6 @@ class ToolResult:
     changed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table of a world."""
-
-    name: str
-    columns: tuple[str, ...]
-    key: tuple[str, ...]
-    select: str
-    """All rows by primary key."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowChange:
-    """One row that differs between two states."""
-
-    table: str
-    key: tuple[Any, ...]
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that differ; all of them for a row that came or went."""
-        if self.before is None or self.after is None:
-            return tuple(self.before or self.after or ())
-        return tuple(name for name, value in self.after.items() if self.before[name] != value)
-
-
-Rows = dict[str, list[tuple[Any, ...]]]
-"""Table name -> rows by primary key."""
-
-
 class Program:
     """A tool made executable: its validator, binder and steps."""
 
@@ -101,7 +69,7 @@ class Program:
         self.accepts = self.schema.accepts
         self.bind = binder(tool.function.parameters)
         self.outputs = Schema(tool.outputs) if tool.outputs else None
-        self.restore = _restorers(tool.outputs)
+        self.restore = restorers(tool.outputs)
         self.writes = any(isinstance(step, Run) for step in steps)
 
 
@@ -313,11 +281,11 @@ class LiveWorld:
 
     def final(self) -> Final:
         """The state now, to be looked at after this world is closed."""
-        folded = self._history.folded if self._history else []
+        entries = self._history.folded if self._history else []
         if not self._dirty:
-            return Final(_folded(self.digest, folded), None)
+            return Final(folded(self.digest, entries), None)
         rows = self.rows()
-        return Final(_folded(digest_of(rows), folded), rows)
+        return Final(folded(digest_of(rows), entries), rows)
 
     def _run(self, program: Program, typed: dict[str, Any], bound: dict[str, Any]) -> ToolResult:
         guard, tool = self._guard, program.tool
@@ -412,77 +380,6 @@ class LiveWorld:
         if len(text) > MAX_RESULT_BYTES:
             raise BudgetExceeded(f"a result of more than {MAX_RESULT_BYTES} bytes")
         return ToolResult(True, text.decode(), value, None, typed, program.writes)
-
-
-def shaped(shape: str, names: Sequence[str], rows: list[tuple[Any, ...]], restore: Mapping[str, Any]) -> Any:
-    """Rows of a query -> the tool's result."""
-    if shape in ("column", "value"):
-        back = restore.get("", _as_it_is)
-        values = [None if row[0] is None else back(row[0]) for row in (rows if shape == "column" else rows[:1])]
-        return values if shape == "column" else (values[0] if values else None)
-    objects = [dict(zip(names, row, strict=True)) for row in (rows if shape == "rows" else rows[:1])]
-    if restore:
-        for item in objects:
-            for name, back in restore.items():
-                if item.get(name) is not None:
-                    item[name] = back(item[name])
-    return objects if shape == "rows" else (objects[0] if objects else None)
-
-
-def _restorers(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns that the output schema calls boolean, array or object, and how to get them back from SQL's types.
-
-    The empty name stands for the one column of the shapes `value` and `column`.
-    """
-    item = outputs.get("items", outputs) if "array" in kinds_of(outputs) else outputs
-    columns = item.get("properties") or {"": item} if isinstance(item, Mapping) else {}
-    found: dict[str, Any] = {}
-    for name, schema in columns.items():
-        kinds = kinds_of(schema)
-        if "boolean" in kinds:
-            found[name] = bool
-        elif "array" in kinds or "object" in kinds:
-            found[name] = orjson.loads
-    return found
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _folded(digest: str, entries: Sequence[str]) -> str:
-    """The digest of a state that simulated writes are a part of."""
-    return hashlib.sha256("|".join((digest, *entries)).encode()).hexdigest() if entries else digest
-
-
-def digest_of(rows: Rows) -> str:
-    """SHA-256 over tables by name and rows by primary key; JSON keeps 1, 1.0, "1" and null apart."""
-    return hashlib.sha256(orjson.dumps(rows, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def diff(tables: Sequence[Table], before: Rows, after: Rows) -> list[RowChange]:
-    """Every row that differs, by table and key."""
-    changes = []
-    for table in tables:
-        if before[table.name] == after[table.name]:
-            continue
-        places = [table.columns.index(column) for column in table.key]
-        old = {tuple(row[p] for p in places): row for row in before[table.name]}
-        new = {tuple(row[p] for p in places): row for row in after[table.name]}
-        for key in sorted(old.keys() | new.keys(), key=repr):
-            one, two = old.get(key), new.get(key)
-            if one != two:
-                changes.append(RowChange(table.name, key, _named(table, one), _named(table, two)))
-    return changes
-
-
-def _named(table: Table, row: tuple[Any, ...] | None) -> dict[str, Any] | None:
-    return None if row is None else dict(zip(table.columns, row, strict=True))
-
-
-def quoted(name: str) -> str:
-    """A name as SQL writes identifiers."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _failed(kind: str, message: str, arguments: dict[str, Any] | None) -> ToolResult:

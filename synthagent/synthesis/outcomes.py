@@ -9,7 +9,7 @@ from typing import Any
 
 from synthagent.schema.checks import All, Called, CallPattern, Changed, Check, State, Unchanged, UnchangedSpec
 from synthagent.schema.tasks import CallStep, ReferenceStep
-from synthagent.simulation.world import RowChange, Table
+from synthagent.simulation.states import RowChange, Table
 from synthagent.synthesis.executing import Run
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synthagent.errors import TaskFault
-from synthagent.simulation.world import digest_of
+from synthagent.simulation.states import digest_of
 from tests.builders import SHELF, give, require, run, shelf, text_of
 
 WORDS = """

@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from synthagent.simulation.episode import prepare
-from synthagent.simulation.world import Blueprint, LiveWorld, diff, digest_of
+from synthagent.simulation.states import diff, digest_of
+from synthagent.simulation.world import Blueprint, LiveWorld
 from tests.builders import Drawn, ToolUse, library, library_uses, text_of, uses, worlds
 
 LIBRARY = prepare(library()).blueprint

@@ -14,7 +14,8 @@ from synthagent.errors import Blame, EpisodeFailure, TaskFault
 from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.episode import prepare
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
-from synthagent.simulation.world import Blueprint, RowChange, digest_of
+from synthagent.simulation.states import RowChange, digest_of
+from synthagent.simulation.world import Blueprint
 from tests.builders import (
     DATE,
     NOW,

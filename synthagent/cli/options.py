@@ -1,0 +1,18 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+TaskFile = Annotated[Path, typer.Argument(help="A task file (JSONL).", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+User = Annotated[str, typer.Option(help="Who plays the user: facts, or a model.")]
+Tools = Annotated[str | None, typer.Option(help="The model that stands in for tools without a program.")]
+Mode = Annotated[str, typer.Option("--map", help="How its answers are kept: state, paper, none or frozen.")]
+Store = Annotated[
+    str | None, typer.Option(help="Where: a file, memory, http://... or redis://...; default beside the tasks.")
+]
+Config = Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")]
+Knob = Annotated[str | None, typer.Option(help="Range such as 2 or 1-3; overrides the difficulty.")]

@@ -1,0 +1,149 @@
+"""The groups `audit`, `map` and `serve`. Only words and wiring here, as in `main`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthagent.cli.options import Config, Json, Mode, Store, TaskFile, Tools
+
+audit = typer.Typer(help="What a task set is worth.", no_args_is_help=True, rich_markup_mode=None)
+maps = typer.Typer(help="Response maps of simulated tools.", no_args_is_help=True, rich_markup_mode=None)
+serve = typer.Typer(help="What other processes use over a wire.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@audit.command("decontaminate")
+def audit_decontaminate(
+    tasks: TaskFile,
+    against: Annotated[
+        list[Path], typer.Option(help="An evaluation set: a file or a folder; may be repeated.", show_default=False)
+    ],
+    allow: Annotated[Path | None, typer.Option(help="Phrases that may occur in both, one a line.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the findings here (JSONL).")] = None,
+    json: Json = False,
+) -> None:
+    """Find what a task set shares with evaluation sets; exit code 1 if there is anything."""
+    from synthagent.cli.audit import run_decontaminate
+
+    run_decontaminate(tasks, against, allow, out, json)
+
+
+@audit.command("diversity")
+def audit_diversity(
+    tasks: TaskFile,
+    sample: Annotated[int, typer.Option(help="Tasks looked at, at most.", min=2)] = 20_000,
+    seed: Annotated[int, typer.Option(help="Which ones, if there are more.")] = 0,
+    json: Json = False,
+) -> None:
+    """How different the tasks of a set are from one another."""
+    from synthagent.cli.audit import run_diversity
+
+    run_diversity(tasks, sample, seed, json)
+
+
+@audit.command("consistency")
+def audit_consistency(
+    tasks: TaskFile,
+    tools: Tools = None,
+    map_: Mode = "state",
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Whether the same call gets the same answer, however and whenever it comes; exit code 1 if not."""
+    from synthagent.cli.casting import others
+    from synthagent.cli.simulators import run_consistency
+
+    run_consistency(tasks, others("facts", tools, map_, None, tasks, 0.0), limit, config, json)
+
+
+@audit.command("user")
+def audit_user(
+    tasks: TaskFile,
+    user: Annotated[str, typer.Option(help="The model that plays the user.", show_default=False)],
+    agent: Annotated[
+        list[str] | None, typer.Option(help="Who talks to it; may be repeated; default scripted:reference.")
+    ] = None,
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    n: Annotated[int, typer.Option("-n", help="Episodes a task and agent.", min=1)] = 1,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seeds the samples.")] = 0,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """How often a user that is a model breaks its rules."""
+    from synthagent.cli.casting import others
+    from synthagent.cli.simulators import run_user
+
+    with_ = others(user, tools, map_, map_store, tasks, 0.0, strict=False)
+    run_user(tasks, agent or ["scripted:reference"], with_, n, limit, seed, config, json)
+
+
+@audit.command("stats")
+def audit_stats(
+    tasks: TaskFile,
+    run: Annotated[Path | None, typer.Option(help="A run of these tasks, for its interactions.")] = None,
+    map_store: Store = None,
+    json: Json = False,
+) -> None:
+    """The figures by which the paper describes its data."""
+    from synthagent.cli.simulators import run_stats
+
+    run_stats(tasks, run, map_store, json)
+
+
+@audit.command("compile")
+def audit_compile(
+    tasks: TaskFile,
+    teacher: Annotated[str, typer.Option(help="The model that writes programs.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
+    map_store: Store = None,
+    rounds: Annotated[int, typer.Option(help="Times a program is sent back.", min=0, max=10)] = 2,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Make simulated tools executable, from what they were seen to answer."""
+    from synthagent.cli.simulators import run_compile
+
+    run_compile(tasks, teacher, out, map_store, rounds, limit, config, json)
+
+
+@maps.command("export")
+def map_export(
+    store: Annotated[str, typer.Argument(help="A file, http://... or redis://...", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the entries go (JSONL).", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Write a response map as JSONL."""
+    from synthagent.cli.maps import run_export
+
+    run_export(store, out, json)
+
+
+@maps.command("import")
+def map_import(
+    store: Annotated[str, typer.Argument(help="A file, http://... or redis://...", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Exported maps (JSONL).", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Read exported maps into one; what is decided there already stays, and conflicts are told."""
+    from synthagent.cli.maps import run_import
+
+    run_import(store, files, json)
+
+
+@serve.command("map")
+def serve_map(
+    store: Annotated[Path, typer.Argument(help="The map's file.", show_default=False)],
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback SYNTHAGENT_TOKEN must be set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8710,
+) -> None:
+    """Own a response map and serve it to many workers."""
+    from synthagent.cli.maps import run_serve
+
+    run_serve(store, host, port)
