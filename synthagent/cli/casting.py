@@ -13,10 +13,12 @@ from synthagent import prompts
 from synthagent.cli.agents import Role, open_model, role
 from synthagent.config import Settings
 from synthagent.errors import InputError
+from synthagent.llm.ledger import Ledger, metered
 from synthagent.llm.model import ChatModel
+from synthagent.llm.prices import price_of
 from synthagent.llm.structured import Ladder, Structured
 from synthagent.rollouts.group import Casting
-from synthagent.schema.messages import Protocol
+from synthagent.schema.messages import Protocol, Usage
 from synthagent.serve.access import TOKEN_ENV
 from synthagent.simulation.agent import Agent, ToolForm
 from synthagent.simulation.episode import Cast, Stage, facts_user
@@ -96,10 +98,37 @@ class Troupe:
     faults: Callable[[Stage, int], Faults | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Everybody, and what they were asked."""
+
+    cast: Casting
+    tools: ResponseMap | None
+    ledger: Ledger
+
+    def told(self) -> list[str]:
+        """What simulators were asked so far, in lines for a person."""
+        found = []
+        if self.tools is not None:
+            asked = self.tools.figures
+            found.append(
+                f"response map: {asked.hits} hits, {asked.misses} misses ({asked.aliases} answered already), "
+                f"{asked.calls} model calls"
+            )
+        for part in ("user", "tools"):
+            entries = [entry for (who, _), entry in self.ledger.entries.items() if who == part]
+            if entries:
+                calls, paid = sum(e.calls for e in entries), sum((e.paid for e in entries), Usage())
+                found.append(f"{part}: {calls} model calls, {paid.prompt} tokens read, {paid.completion} written")
+        return found
+
+
 class Models:
     """Models by role, each opened once and closed with the stack."""
 
     def __init__(self, stack: AsyncExitStack, settings: Settings, environ: Mapping[str, str] = os.environ):
+        self.ledger = Ledger()
+        """What users and tools were asked; the agents' tokens are in their episodes."""
         self._stack, self._settings, self._environ = stack, settings, environ
         self._open: dict[Role, tuple[ChatModel, ToolForm]] = {}
         self._ladders: dict[Role, Ladder] = {}
@@ -110,11 +139,13 @@ class Models:
             self._open[who] = await self._stack.enter_async_context(open_model(who, self._settings, self._environ))
         return self._open[who]
 
-    async def structured(self, who: Role, temperature: float, max_tokens: int) -> Structured:
-        """The model of a role, to be asked for types; what it can do is found out once."""
+    async def structured(self, who: Role, part: str, temperature: float, max_tokens: int) -> Structured:
+        """The model of a role, to be asked for types in one part; what it can do is found out once."""
         model, _ = await self.get(who)
         ladder = self._ladders.setdefault(who, Ladder())
-        return Structured(model, ladder, temperature=temperature, max_tokens=max_tokens)
+        price = price_of(who.argument.partition("@")[0], self._settings.prices)
+        asked = metered(model, self.ledger, part, price=price)
+        return Structured(asked, ladder, temperature=temperature, max_tokens=max_tokens)
 
 
 @asynccontextmanager
@@ -122,7 +153,7 @@ async def troupe(with_: Others, settings: Settings, seed: int, models: Models) -
     """Opens user and tools; what the map was asked is in its store when this ends."""
     speaks = None
     if with_.user is not None:
-        speaks = await models.structured(with_.user, settings.user_temperature, settings.user_tokens)
+        speaks = await models.structured(with_.user, "user", settings.user_temperature, settings.user_tokens)
 
     def user(stage: Stage, sample: int) -> User:
         if speaks is None or with_.user is None:
@@ -149,7 +180,7 @@ async def mapped(with_: Others, settings: Settings, models: Models) -> AsyncIter
         return
     simulator = None
     if with_.tools is not None:
-        asked = await models.structured(with_.tools, settings.tools_temperature, settings.tools_tokens)
+        asked = await models.structured(with_.tools, "tools", settings.tools_temperature, settings.tools_tokens)
         simulator = ToolModel(asked, with_.tools.name)
     store = open_store("memory" if with_.mode == "none" else with_.store, os.environ.get(TOKEN_ENV))
     found = ResponseMap(
@@ -166,8 +197,8 @@ async def mapped(with_: Others, settings: Settings, models: Models) -> AsyncIter
 async def casting(
     who: Role, protocol: Protocol, settings: Settings, seed: int, with_: Others | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> AsyncIterator[tuple[Casting, ResponseMap | None]]:  # fmt: skip
-    """Opens what the roles need for as long as the casting is used, and gives the map with it."""
+) -> AsyncIterator[Company]:  # fmt: skip
+    """Opens what the roles need for as long as the casting is used."""
     async with AsyncExitStack() as stack:
         models = Models(stack, settings, environ)
         all_ = await stack.enter_async_context(troupe(with_ or Others(), settings, seed, models))
@@ -177,7 +208,7 @@ async def casting(
             user, faults = all_.user(stage, sample), all_.faults(stage, sample)
             return Cast(agent(stage, sample), user, protocol, form, all_.tools, faults)
 
-        yield cast_, all_.tools
+        yield Company(cast_, all_.tools, models.ledger)
 
 
 async def _agents(

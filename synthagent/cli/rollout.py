@@ -133,13 +133,11 @@ async def _roll(
     who: Role, tasks: Iterable[Task], manifest: Manifest, protocol: Protocol, chosen: Settings, sink: Any, done: Any,
     with_: Others | None,
 ) -> None:  # fmt: skip
-    async with casting(who, protocol, chosen, manifest.seed, with_) as (cast, answers):
-        order = Order(who.name, cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight)
+    async with casting(who, protocol, chosen, manifest.seed, with_) as company:
+        order = Order(who.name, company.cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight)
         await roll_batch(tasks, order, sink, done)
-        if answers is not None:
-            asked = answers.figures
-            say(f"response map: {asked.hits} hits, {asked.misses} misses ({asked.aliases} answered already), "
-                f"{asked.calls} model calls")  # fmt: skip
+        for line in company.told():
+            say(line)
 
 
 def _score_left_over(folder: RunFolder) -> None:

@@ -154,8 +154,8 @@ async def _talked(
     with progress("episodes", len(tasks) * len(agents) * n) as tick:
         for text in agents:
             who = role(text)
-            async with casting(who, "text", chosen, seed, with_) as (cast, _):
-                await roll_batch(tasks, Order(who.name, cast, Limits(), n, seed, chosen.in_flight), sink)
+            async with casting(who, "text", chosen, seed, with_) as company:
+                await roll_batch(tasks, Order(who.name, company.cast, Limits(), n, seed, chosen.in_flight), sink)
     return turns, unscored
 
 
@@ -237,7 +237,9 @@ async def _compiled(
     made: list[Task] = []
     async with AsyncExitStack() as stack:
         models = Models(stack, chosen)
-        asked = await models.structured(role(teacher, "--teacher"), chosen.temperature, chosen.teacher_tokens)
+        asked = await models.structured(
+            role(teacher, "--teacher"), "teacher", chosen.temperature, chosen.teacher_tokens
+        )
         store = open_store(where)
         stack.push_async_callback(store.aclose)
         entries = [entry async for entry, _ in all_entries(store)]

@@ -134,10 +134,10 @@ async def _band(lesson: Lesson, chosen: Settings) -> AsyncIterator[Any]:
     """A screen that lets an agent play a task n times and wants its mean reward within the band."""
     low, high = band_range(lesson.band or "")
     who = role(lesson.band_agent or "", "--band-agent")
-    async with casting(who, "text", chosen, lesson.seed) as (cast_, _):
+    async with casting(who, "text", chosen, lesson.seed) as company:
 
         async def screen(task: Task) -> Sequence[str]:
-            group = await roll_group(task, cast_, Limits(), lesson.band_n, lesson.seed)
+            group = await roll_group(task, company.cast, Limits(), lesson.band_n, lesson.seed)
             if not group.rewards:
                 return [f"{who.name} got no score in {lesson.band_n} tries"]
             mean = math.fsum(group.rewards) / len(group.rewards)

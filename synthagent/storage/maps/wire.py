@@ -54,7 +54,7 @@ async def _put(store: MapStore, entry: Any) -> Any:
 
 
 async def _of(store: MapStore, groups: list[str]) -> Any:
-    return [packed(entry) for entry in await store.of([str(group) for group in groups[:500]])]
+    return [packed(entry) for entry in await store.of([str(group) for group in list(groups)])]
 
 
 async def _lease(store: MapStore, name: str, holder: str, seconds: float) -> Any:
