@@ -103,7 +103,7 @@ _PERHAPS = (
 _DEED = (
     r"(?!need\b|indeed\b|proceed\b|feed\b|exceed\b|agreed\b|liked\b|loved\b)[a-z]+ed|sent|paid|made|took|taken|"
     r"gave|given|"
-    "put|set|wrote|written|bought|withdrew|withdrawn|reset|chose|chosen|froze|frozen|got|found|did|done|cut|"
+    "put|set|wrote|written|bought|withdrew|withdrawn|reset|chose|chosen|froze|frozen|did|done|cut|"
     "went into|"
     "took care of|taken care of|logged in|went online"
 )
@@ -113,11 +113,15 @@ DID = re.compile(
 )
 """Somebody says that they have done something."""
 TRIED = re.compile(
-    r"\b(?:tried|wanted|asked|called|needed|hoped|expected|decided|forgot|noticed|realised|realized|used)\b"
+    r"\b(?:tried|wanted|asked|called|needed|hoped|expected|decided|forgot|noticed|realised|realized|used|received|heard|"
+    r"visited|wondered|promised|mentioned|explained|thought|learned|waited|reached|contacted|emailed|e-mailed)\b"
 )
+"""What comes to nothing, or is anybody's to do."""
 NOT_DONE = re.compile(
     r"\b(?:if|when|once|unless|before|after|thought|wish|because|since|as|that|which|until)\b[^.!?]*$"
+    r"|\b(?:the|my|these|those|all|any) \w+(?: \w+)? $"
 )
+"""What makes a deed a condition, or a part of a description ("the notes I added")."""
 IN_THE_SYSTEM = re.compile(
     r"\b(?:myself|on my own|from my end|on my end|on my side|online|"
     r"(?:in|into|on|through|via|from|with|at) (?:your|the company's|the) (?:\w+ )?(?:system|app|portal|account|"
