@@ -164,6 +164,10 @@ def _unasked(turn: Turn) -> Iterator[str]:
             yield fact.topic
 
 
+_BRIEF = 7
+"""Words of an answer that cannot be about anything but what was asked."""
+
+
 def _contradicts(turn: Turn) -> Iterator[str]:
     before, lowered = "\n".join(turn.own_words), plain_line(turn.reply)
     read = reading(turn.reply)
@@ -184,7 +188,7 @@ def _contradicts(turn: Turn) -> Iterator[str]:
             yield f"another {fact.topic}"
         elif fact.id in turn.heard.topics and HAS_NONE.match(lowered):
             yield f"has no {fact.topic}"
-        elif asked and told and not turn.leanings - {fact.id} and not EVADES.search(lowered):
+        elif asked and told and lowered.count(" ") < _BRIEF and not EVADES.search(lowered):
             yield f"something else for {fact.topic}"
     agreed = next((heard for heard, said in reversed(turn.history) if AGREES.match(said.lower().strip())), None)
     if agreed is not None and turn.heard.kind == "confirmation" and not turn.heard.wrong:
