@@ -70,6 +70,21 @@ SERVES = _any(
     r"\byour (?:new |replacement )?\w+ (?:will (?:arrive|be (?:sent|delivered|processed|ready))|is being processed)",
     r"\bfor you(?: right away| now| today)?[.!]",
     r"\bhow else (?:can|may|could) i (?:help|assist|be of)",
+    r"\blet me (?:just |quickly )?pull (?:that|it|this|up|your)\b",
+    r"\bi(?:'ve| have)[^.?!]{0,30} (?:sent|emailed|forwarded) (?:a|an|the|you) (?:confirmation|e-?mail|link|"
+    r"copy|receipt)",
+    r"\byour (?:\w+ )?\w+ (?:will|should) (?:arrive|be (?:sent|delivered|processed|ready|refunded|credited|shipped))",
+    r"\b(?:may|can|could) i (?:please )?(?:have|get|ask for|take) your (?!manager|supervisor|boss|word|"
+    r"attention|help)",
+    r"\b(?:what|which|when|how many|how long)\b[^.?!]{0,40} would you (?:like|prefer|want)\b",
+    r"\bi(?:'m| am) your (?:virtual |digital |personal )?(?:assistant|agent|representative|advisor)",
+    r"\bwe(?:'ve| have) received your|\bwe(?:'ll| will) (?:contact|notify|inform|get back to|send|let) you\b",
+    r"\b(?:happy|glad|pleased) to (?:help|assist|be of)",
+    r"\b(?:according to|as per|per) our (?:records?|polic|system|terms|rules)",
+    r"\b(?:my|our) (?:system|screen|records) (?:shows?|says?|indicates?|tells?)",
+    r"\bi(?: can)? see (?:here|that your|in (?:the|my|our) (?:system|file|records))",
+    r"\bi(?:'ve| have)(?: \w+){0,2} (?:\w+ed|made|put|set) (?:a |an |the |this |that |it )?[^.?!]{0,30}"
+    r"\byour (?:account|file|booking|profile|record|request|reservation)\b",
     r"\byour (?:\w+ )?(?:request|case|booking|order|account|claim|ticket|message|complaint) (?:has|"
     r"have) been (?:forwarded|escalated|"
     r"passed|logged|noted|received|closed|opened|created|filed|transferred|handled|completed|resolved)",
@@ -90,7 +105,8 @@ CUSTOMERS_VERBS = frozenset(
 """Of the verbs in names of tools, those that a customer may be about to do."""
 
 SYNTAX = re.compile(
-    r"</?(?:tool_call|tool|question|answer|function|tool_response|think)\b|\{\s*\"[\w ]+\"\s*:|"
+    r"###\w+|</?[a-z]+_[a-z_]+>|</?(?:tool_call|tool|question|answer|function|tool_response|think)\b|"
+    r"\{\s*\"[\w ]+\"\s*:|"
     r"\b[a-z]+(?:_[a-z0-9]+)+\s*\("
     r"|\b[a-z]+(?:_[a-z0-9]+){1,4}\b|\bfunction call\b|\btool calls?\b|```|\b(?:call|use|run|invoke|"
     r"try) (?:\w+ ){1,3}(?:tool|function|api)\b"
@@ -113,7 +129,8 @@ DID = re.compile(
 )
 """Somebody says that they have done something."""
 TRIED = re.compile(
-    r"\b(?:tried|wanted|asked|called|needed|hoped|expected|decided|forgot|noticed|realised|realized|used|received|heard|"
+    r"\b(?:tried|wanted|asked|called|needed|hoped|expected|decided|forgot|noticed|realised|realized|used|"
+    r"received|heard|"
     r"visited|wondered|promised|mentioned|explained|thought|learned|waited|reached|contacted|emailed|e-mailed)\b"
 )
 """What comes to nothing, or is anybody's to do."""
@@ -122,6 +139,12 @@ NOT_DONE = re.compile(
     r"|\b(?:the|my|these|those|all|any) \w+(?: \w+)? $"
 )
 """What makes a deed a condition, or a part of a description ("the notes I added")."""
+HANDLED = re.compile(
+    r"\btook the liberty\b|\b(?:i|already|just)(?:'ve| have)?(?: just| already)? (?:took care of|"
+    r"taken care of|handled|sorted|"
+    r"dealt with|fixed|did|done) (?:it|that|this|everything)\b"
+)
+"""Somebody claims to have seen to the whole thing."""
 IN_THE_SYSTEM = re.compile(
     r"\b(?:myself|on my own|from my end|on my end|on my side|online|"
     r"(?:in|into|on|through|via|from|with|at) (?:your|the company's|the) (?:\w+ )?(?:system|app|portal|account|"
@@ -148,6 +171,13 @@ _SETTLED = (
     "placed|"
     "submitted|reserved|filed|closed|complete|completed|paid|sent|transferred|paused|extended|shipped|added|removed"
 )
+PENDING = re.compile(
+    r"\byet\b|\b(?:one|a) moment\b|\bhold on\b|\balmost\b|\blet me (?!know)|\bi(?:'m| am) (?:now |just |"
+    r"still )?(?:looking|checking|working|"
+    r"searching|going to|about to|waiting|processing|reviewing|pulling)\b|\bstill (?:looking|checking|working|"
+    r"waiting|processing)"
+)
+"""What tells that it goes on."""
 SETTLES = re.compile(
     rf"\b(?:is|are|'s|'re|been|was|were|have)(?: now| all| both| just| already| successfully|"
     rf" officially)* (?:{_SETTLED})\b"
@@ -201,3 +231,17 @@ NAMES_NO_ONE = frozenset(
     """.split()
 )
 """Capitals that name nobody."""
+
+COUNTED = re.compile(
+    r"\b(three|four|five|six|seven|eight|nine|ten|eleven|twelve) (?:\w+ )?"
+    r"(?:nights?|months?|years?|people|persons?|guests?|tickets?|euros?|dollars?|pounds?|adults|children|kids|"
+    r"bags|suitcases|"
+    r"copies|rooms|seats|boxes|items|pieces)\b"
+)
+"""A number in words that says how many of something."""
+IRREGULAR = {
+    "paid": "pay", "sent": "send", "made": "make", "took": "take", "taken": "take", "gave": "give", "given": "give",
+    "wrote": "write", "written": "write", "bought": "buy", "chose": "choose", "chosen": "choose", "froze": "freez",
+    "frozen": "freez", "withdrew": "withdraw", "withdrawn": "withdraw",
+}  # fmt: skip
+"""Past forms -> the stems that the linter makes of their verbs."""

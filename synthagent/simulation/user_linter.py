@@ -17,17 +17,21 @@ from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
 from synthagent.simulation.user_cues import (
     AGREES,
     CORRECTS,
+    COUNTED,
     CUSTOMERS_VERBS,
     DENIES,
     DID,
     EVADES,
+    HANDLED,
     HAS_NONE,
     IN_THE_SYSTEM,
+    IRREGULAR,
     LEAVES,
     NAMES_NO_ONE,
     NEVER,
     NOT_DONE,
     NOT_KNOWING,
+    PENDING,
     PROMISES,
     SERVES,
     SETTLES,
@@ -236,6 +240,9 @@ def _invented(turn: Turn) -> Iterator[str]:
     for number in sorted(digits):
         if not _converted(number, known):
             yield str(int(number)) if number.is_integer() else str(number)
+    for match in COUNTED.finditer(plain_line(turn.reply)):
+        if not reading(match[1]).numbers <= known.numbers:
+            yield match[0]
     yield from _strange_codes(turn)
     yield from _strange_names(turn)
 
@@ -340,6 +347,8 @@ def _tool_names(turn: Turn) -> Iterator[str]:
 
 def _claimed_action(turn: Turn) -> Iterator[str]:
     verbs = _deeds(turn)
+    if handled := HANDLED.search(plain_line(turn.reply)):
+        yield handled[0]
     for sentence in re.split(r"(?<=[.!?;])\s+", plain_line(turn.reply)):
         for match in DID.finditer(sentence):
             deed = match["deed"] or match["deed2"]
@@ -359,6 +368,7 @@ def _deeds(turn: Turn) -> frozenset[str]:
 
 
 def _stem(word: str) -> str:
+    word = IRREGULAR.get(word, word)
     for ending in ("ted", "led", "ned", "ped", "red", "ed", "d", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             base = word.removesuffix(ending)
@@ -382,7 +392,8 @@ def settles(message: str) -> bool:
 
     Enough to let a user go who wants to, not to send one away.
     """
-    return bool(SETTLES.search(plain_line(message)))
+    text = plain_line(message)
+    return bool(SETTLES.search(text)) and not PENDING.search(text)
 
 
 def _ended_early(turn: Turn) -> Iterator[str]:
