@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Json, Knob, Mode, RunPath, Store, TaskFile, Tools, User
+from synthagent.cli.options import Config, Json, Knob, Mode, RunPath, Store, TaskFile, Tools, User
 from synthagent.cli.simulator_commands import audit, maps, serve
 
 app = typer.Typer(
@@ -156,12 +156,18 @@ def evolve(
 def check(
     tasks: TaskFile,
     fix_ids: Annotated[bool, typer.Option(help="Accept edited tasks and write their new ids.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the tasks of families that hold go.")] = None,
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Verify every task of a file again; exit code 1 with the reasons if one does not hold."""
-    from synthagent.cli.synth import run_check
+    from synthagent.cli.casting import others
+    from synthagent.cli.checking import run_check
 
-    run_check(tasks, fix_ids, json)
+    run_check(tasks, fix_ids, json, others("facts", tools, map_, map_store, tasks, 0.0), out, config)
 
 
 @app.command("import")

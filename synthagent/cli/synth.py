@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from synthagent import __version__
 from synthagent.cli.console import print_json, progress, say
@@ -17,7 +17,7 @@ from synthagent.synthesis import personas as persona_files
 from synthagent.synthesis.pipeline import Kept, verified
 from synthagent.synthesis.procedural import domain as domain_files
 from synthagent.synthesis.procedural.teacher import Difficulty, Knobs, Made, Range, families
-from synthagent.synthesis.screening import Objection, objections
+from synthagent.synthesis.screening import objections
 from synthagent.synthesis.splits import PARTS, By, split
 
 
@@ -104,40 +104,6 @@ def _range(name: str, text: str) -> Range:
         raise InputError(f"--{name}: '{text}' must lie between {least} and {most}, lower end first")
     assert name in Knobs.model_fields
     return found
-
-
-def run_check(path: Path, fix_ids: bool, json: bool) -> None:
-    """Verifies every task again; exits with 1 when something is wrong."""
-    import typer
-
-    grouped: dict[str, list[Task]] = defaultdict(list)
-    for task in read_tasks(path, fix_ids=fix_ids):
-        grouped[task.family].append(task)
-    count = sum(map(len, grouped.values()))
-    found: list[Objection] = []
-    with asyncio.Runner() as runner, progress("checking", len(grouped)) as tick:
-        for family in grouped.values():
-            found += runner.run(objections(family))
-            tick(f"families, {len(found)} objections")
-    if fix_ids:
-        write_tasks(path, (task for family in grouped.values() for task in family))
-    if json:
-        print_json({"tasks": count, "objections": [_plain(o) for o in found]})
-    else:
-        for objection in found:
-            say(f"{path}: {objection}")
-        say(f"{count} tasks, {len(found)} objections")
-    if found:
-        raise typer.Exit(1)
-
-
-def _plain(objection: Objection) -> dict[str, Any]:
-    return {
-        "task": objection.task_id,
-        "family": objection.family,
-        "screen": objection.screen,
-        "text": objection.text,
-    }
 
 
 def run_split(path: Path, out: Path, by: str, seed: int, shares: str, json: bool) -> None:

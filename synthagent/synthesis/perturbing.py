@@ -85,7 +85,7 @@ def perturbed(task: Task, seed: int, kinds: Iterable[Kind] = KINDS) -> Task:
             "passports": {},
         }
     )
-    return _with_new_ids(
+    return with_new_ids(
         task,
         task.model_copy(
             update={
@@ -100,16 +100,17 @@ def perturbed(task: Task, seed: int, kinds: Iterable[Kind] = KINDS) -> Task:
     )
 
 
-def _with_new_ids(old: Task, new: Task) -> Task:
+def with_new_ids(old: Task, new: Task, world: World | None = None) -> Task:
     """The new task with the ids that its own world generates: they hash the world and the tool, which have changed.
 
-    They stand in the words of the reference and in the arguments of traps.
+    They stand in the words of the reference and in the arguments of traps. `world`: the programs that generate them, if
+    they are not the new task's own.
     """
     if old.world.grounding:
         return identified(new)
     changed: dict[str, str] = {}
     before = compile_world(old.brief.tools, old.world, old.world_id)
-    after = compile_world(new.brief.tools, new.world, world_id_of(new.brief.tools, new.world))
+    after = compile_world(new.brief.tools, world or new.world, world_id_of(new.brief.tools, new.world))
     facts = {fact.id: fact.value for fact in old.hidden.facts}
     traps = []
     for one, two in zip(old.rubric.forbidden, new.rubric.forbidden, strict=True):

@@ -6,6 +6,7 @@ from synthagent.schema.episodes import Limits
 from synthagent.schema.scores import Scored
 from synthagent.scoring.scorer import score
 from synthagent.simulation.episode import Cast, Stage, facts_user, play
+from synthagent.simulation.response_map import Tools
 from synthagent.simulation.scripted_agents import scripted
 
 BOUNDS: Mapping[str, float] = {
@@ -23,21 +24,21 @@ BOUNDS: Mapping[str, float] = {
 _LIMITS = Limits()
 
 
-async def earnings(stage: Stage) -> dict[str, float]:
+async def earnings(stage: Stage, tools: Tools | None = None) -> dict[str, float]:
     """What each agent of the red team earns on a task under the protocol `text`; those it cannot score are left out."""
     found = {}
     for name in BOUNDS:
-        played = await play(stage, Cast(scripted(name, stage), facts_user(stage), "text"), _LIMITS)
+        played = await play(stage, Cast(scripted(name, stage), facts_user(stage), "text", tools=tools), _LIMITS)
         result = score(stage, played.episode, played.final)
         if isinstance(result, Scored):
             found[name] = result.reward
     return found
 
 
-async def too_easy(stage: Stage) -> list[str]:
+async def too_easy(stage: Stage, tools: Tools | None = None) -> list[str]:
     """The agents that earn more than they may."""
     return [
         f"the agent '{name}' earns {reward:.3f}, more than {BOUNDS[name]:g}"
-        for name, reward in (await earnings(stage)).items()
+        for name, reward in (await earnings(stage, tools)).items()
         if reward > BOUNDS[name]
     ]

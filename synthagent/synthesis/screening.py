@@ -22,6 +22,7 @@ from synthagent.schema.tasks import AskStep, CallStep, Fact, ReferenceStep, Rubr
 from synthagent.scoring.scorer import score
 from synthagent.simulation.agent import Agent
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
+from synthagent.simulation.response_map import Tools
 from synthagent.simulation.scripted_agents import Reference, Says, resolve
 from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
@@ -45,10 +46,13 @@ class Objection:
         return f"task {self.task_id} ({self.family}): {self.screen}: {self.text}"
 
 
-async def objections(family: Sequence[Task], compiled: Mapping[str, Blueprint] | None = None) -> list[Objection]:
+async def objections(
+    family: Sequence[Task], compiled: Mapping[str, Blueprint] | None = None, tools: Tools | None = None
+) -> list[Objection]:
     """Everything wrong with a family; an empty list means that every task in it is verified.
 
-    `compiled`: world id -> world, for worlds that are compiled already.
+    `compiled`: world id -> world, for worlds that are compiled already. `tools`: who stands in for tools without a
+    program; without it, tasks that need them are looked at on paper only.
     """
     found = [*_twins(family)]
     used = _used_facts(family)
@@ -56,13 +60,13 @@ async def objections(family: Sequence[Task], compiled: Mapping[str, Blueprint] |
     for task in family:
         found += [
             Objection(task.id, task.family, screen, text)
-            async for screen, text in _screened(task, used, shown, compiled or {})
+            async for screen, text in _screened(task, used, shown, compiled or {}, tools)
         ]
     return found
 
 
 async def _screened(
-    task: Task, used: set[str], shown: set[bytes], compiled: Mapping[str, Blueprint]
+    task: Task, used: set[str], shown: set[bytes], compiled: Mapping[str, Blueprint], tools: Tools | None
 ) -> AsyncIterator[tuple[str, str]]:
     for text in _static(task):
         yield "rubric", text
@@ -75,23 +79,25 @@ async def _screened(
     except (TaskFault, ValueError) as fault:
         yield "world", str(fault)
         return
-    if pending(task):
+    waiting = pending(task)
+    if waiting and tools is None:
         return  # its tools are simulated: nothing can be played without a model
     broken = False
-    async for text in _reference(stage):
+    async for text in _reference(stage, tools):
         broken = True
         yield "reference", text
-    async for text in _nothing(stage):
+    async for text in _nothing(stage, tools):
         yield "nothing", text
-    async for text in _traps(stage, shown):
+    async for text in _traps(stage, shown, tools):
         yield "trap", text
     if broken:
         return  # what follows is measured against a reference that works
-    for text in _order(stage):
-        yield "order", text
-    for text in _given_away(stage):
-        yield "necessity", text
-    async for text in _necessity(stage, used):
+    if not waiting:  # what a model answers has no order that SQL would have to fix
+        for text in _order(stage):
+            yield "order", text
+        for text in _given_away(stage):
+            yield "necessity", text
+    async for text in _necessity(stage, used, tools):
         yield "necessity", text
 
 
@@ -117,6 +123,13 @@ def pending(task: Task) -> bool:
     lists = (task.reference, *(criterion.trap for criterion in task.rubric.forbidden))
     calls = {step.call for steps in lists for step in steps if isinstance(step, CallStep)}
     return bool(calls & set(task.world.grounding)) or (bool(task.world.grounding) and not calls)
+
+
+def screened(task: Task) -> Task:
+    """The task with what waited for its tools marked as passed, once it has been played with a simulator."""
+    waited = {name: "passed" for name, said in task.provenance.screening.items() if said == "pending_simulation"}
+    screening = {**task.provenance.screening, **waited}
+    return task.model_copy(update={"provenance": task.provenance.model_copy(update={"screening": screening})})
 
 
 def positive(check: Check) -> bool:
@@ -217,16 +230,18 @@ def _used_facts(family: Sequence[Task]) -> set[str]:
 # ---- by playing
 
 
-async def _played(stage: Stage, agent: Agent, protocol: Protocol = "text") -> tuple[Played, Scored | Unscored]:
-    played = await play(stage, Cast(agent, facts_user(stage), protocol), _LIMITS)
+async def _played(
+    stage: Stage, agent: Agent, tools: Tools | None, protocol: Protocol = "text"
+) -> tuple[Played, Scored | Unscored]:
+    played = await play(stage, Cast(agent, facts_user(stage), protocol, tools=tools), _LIMITS)
     return played, score(stage, played.episode, played.final)
 
 
-async def _reference(stage: Stage) -> AsyncIterator[str]:
+async def _reference(stage: Stage, tools: Tools | None) -> AsyncIterator[str]:
     task = stage.task
     for protocol in get_args(Protocol):
         agent = Reference(task.reference, task.hidden.facts)
-        played, result = await _played(stage, agent, protocol)
+        played, result = await _played(stage, agent, tools, protocol)
         if isinstance(result, Unscored):
             yield f"protocol {protocol}: {result.blame}: {result.reason}: {result.detail}"
         elif result.reward != 1.0:
@@ -262,8 +277,8 @@ def _named_in(rubric: Rubric) -> set[str]:
     return {name for check in checks for name in _IDS.findall(_bytes(check).decode())}
 
 
-async def _nothing(stage: Stage) -> AsyncIterator[str]:
-    _, result = await _played(stage, Says("scripted:nothing", "Goodbye."))
+async def _nothing(stage: Stage, tools: Tools | None) -> AsyncIterator[str]:
+    _, result = await _played(stage, Says("scripted:nothing", "Goodbye."), tools)
     if isinstance(result, Unscored):
         yield f"{result.blame}: {result.reason}: {result.detail}"
         return
@@ -274,7 +289,7 @@ async def _nothing(stage: Stage) -> AsyncIterator[str]:
         yield f"scores {result.reward}"
 
 
-async def _traps(stage: Stage, shown: set[bytes]) -> AsyncIterator[str]:
+async def _traps(stage: Stage, shown: set[bytes], tools: Tools | None) -> AsyncIterator[str]:
     """`shown`: checks whose trap stands in this task or, where its own state has none, in another of the family."""
     for criterion in stage.task.rubric.forbidden:
         if not criterion.trap:
@@ -282,7 +297,7 @@ async def _traps(stage: Stage, shown: set[bytes]) -> AsyncIterator[str]:
                 yield f"{criterion.id} has no trap"
             continue
         # Under `tools` no user stands between the calls; the last word ends the episode.
-        played, result = await _played(stage, Reference(criterion.trap, stage.task.hidden.facts), "tools")
+        played, result = await _played(stage, Reference(criterion.trap, stage.task.hidden.facts), tools, "tools")
         failed = [e.response for e in played.episode.events if isinstance(e, ToolEvent) and not e.ok]
         if failed:
             yield f"{criterion.id}: the forbidden call fails in the world: {failed[0][:200]}"
@@ -363,7 +378,7 @@ def _tells(value: Any, fact: Fact) -> bool:
     return False
 
 
-async def _necessity(stage: Stage, used: set[str]) -> AsyncIterator[str]:
+async def _necessity(stage: Stage, used: set[str], tools: Tools | None) -> AsyncIterator[str]:
     """Each hidden fact matters: without asking for it, and with another value, the reference is worth less."""
     task = stage.task
     asked = {step.ask for step in task.reference if isinstance(step, AskStep)}
@@ -375,7 +390,7 @@ async def _necessity(stage: Stage, used: set[str]) -> AsyncIterator[str]:
         steps = tuple(step for step in task.reference if not (isinstance(step, AskStep) and step.ask == fact.id))
         agent = _Guessing(_shifted(steps, task.reference), task.hidden.facts, fact)
         try:
-            _, result = await _played(stage, agent)
+            _, result = await _played(stage, agent, tools)
         except EpisodeFailure:  # pragma: no cover - play never raises these
             continue
         if isinstance(result, Scored) and result.n == 1.0 and result.gate == 1:

@@ -7,8 +7,10 @@ without any simulated tool can try out what is meant for them.
 import re
 from collections.abc import Collection
 
+from synthagent.errors import EpisodeFailure
 from synthagent.schema.tasks import Require, Return, Run, Step, Task, Tool, identified
 from synthagent.synthesis.drafts import snake
+from synthagent.synthesis.perturbing import with_new_ids
 
 _TABLE = re.compile(r"create\s+table\s+(?:if\s+not\s+exists\s+)?[\"`\[]?(\w+)", re.I)
 
@@ -38,7 +40,11 @@ def simulated(task: Task, tools: Collection[str]) -> Task:
         update={"parents": (*task.provenance.parents, task.id), "screening": screening}
     )
     brief = task.brief.model_copy(update={"tools": declared})
-    return identified(task.model_copy(update={"brief": brief, "world": changed, "provenance": provenance}))
+    new = task.model_copy(update={"brief": brief, "world": changed, "provenance": provenance})
+    try:
+        return with_new_ids(task, new, task.world)
+    except EpisodeFailure:  # what does not play as it is speaks of no generated id
+        return identified(new)
 
 
 def _declared(tool: Tool, steps: Collection[Step], tables: Collection[str]) -> Tool:

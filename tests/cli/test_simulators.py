@@ -5,9 +5,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import orjson
 import pytest
 
+from synthagent.llm.stub import StubServer
 from synthagent.storage.task_file import write_tasks
 from tests.builders import library
 from tests.maps import free_port, hybrid, owner, redis_server
@@ -251,3 +254,49 @@ def test_simulate_takes_programs_away(cli, tmp_path: Path):
     assert cli("simulate", file, "-o", out, "--only", "list_loans", "--json").json["tools"] == 1
     nothing = cli("simulate", file, "-o", out, "--only", "no_such_tool")
     assert (nothing.code, "no task has a program for no_such_tool" in nothing.err) == (2, True)
+
+
+# ---- screening what had to wait
+
+
+def truthful(body: dict[str, Any]) -> Any:
+    """An endpoint that looks members up in the rows that it is shown, as the program did."""
+    text = "\n".join(str(message["content"]) for message in body["messages"])
+    if "You stand in for one tool" not in text:
+        return "Good morning!"
+    rows, _, call = text.rpartition("The call:\nfind_member(")
+    name = orjson.loads(call.strip().removesuffix(")"))["name"].casefold()
+    lines = rows.rpartition("\nmembers:\n")[2].split("\n\n")[0].splitlines()
+    found = [row for row in map(orjson.loads, lines) if row["name"].casefold() == name]
+    result = [
+        {"member_id": row["member_id"], "branch": row["branch"]} for row in sorted(found, key=lambda r: r["member_id"])
+    ]
+    return orjson.dumps({"entry": None, "error": None, "result": result}).decode()
+
+
+def test_tasks_that_waited_for_their_tools_are_screened_with_a_simulator(cli, tmp_path: Path):
+    file, waiting, out = tmp_path / "tasks.jsonl", tmp_path / "waiting.jsonl", tmp_path / "screened.jsonl"
+    cli("synth", "-o", file, "-n", 6, "--domains", "library", "--difficulty", "easy", "--seed", 4)
+    cli("simulate", file, "-o", waiting, "--only", "find_member")
+    assert cli("check", waiting, "--json").json["objections"] == []
+
+    async def checked() -> Any:
+        async with StubServer(truthful) as url:
+            words = ("check", waiting, "--tools", f"openai:stub@{url}", "-o", out, "--json")
+            return await anyio.to_thread.run_sync(lambda: cli(*words))
+
+    done = anyio.run(checked)
+    assert done.json["objections"] == [], done.json
+    screenings = [orjson.loads(line)["provenance"]["screening"] for line in out.read_bytes().splitlines()]
+    assert len(screenings) == done.json["tasks"] >= 6
+    assert {said for one in screenings for said in one.values()} == {"passed"}
+
+
+def test_a_simulator_that_makes_things_up_does_not_pass_and_its_tasks_are_left_out(cli, tmp_path: Path):
+    file, waiting, out = tmp_path / "tasks.jsonl", tmp_path / "waiting.jsonl", tmp_path / "screened.jsonl"
+    cli("synth", "-o", file, "-n", 2, "--domains", "library", "--difficulty", "easy", "--seed", 4)
+    cli("simulate", file, "-o", waiting, "--only", "find_member")
+    done = cli("check", waiting, *RANDOM, "-o", out, "--json")
+    assert done.code == 1
+    assert {objection["screen"] for objection in done.json["objections"]} >= {"reference"}
+    assert out.read_bytes() == b""
