@@ -81,6 +81,23 @@ def audit_user(
     run_user(tasks, agent or ["scripted:reference"], with_, n, limit, seed, config, json)
 
 
+@audit.command("redteam")
+def audit_redteam(
+    tasks: TaskFile,
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """What agents that do not try earn; exit code 1 with the tasks that let one through."""
+    from synthagent.cli.casting import others
+    from synthagent.cli.simulators import run_redteam
+
+    run_redteam(tasks, others("facts", tools, map_, map_store, tasks, 0.0), limit, config, json)
+
+
 @audit.command("stats")
 def audit_stats(
     tasks: TaskFile,

@@ -1,8 +1,8 @@
-"""audit consistency, user, stats, compile: what simulated tools and users are worth."""
+"""audit consistency, user, redteam, stats, compile: what tasks, simulated tools and users are worth when played."""
 
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from itertools import islice
@@ -15,6 +15,7 @@ import typer
 from synthagent.audit import statistics
 from synthagent.audit.compilation import Verdict, compiled_task
 from synthagent.audit.consistency import CLASSES, Certificate, certify
+from synthagent.audit.red_team import MOST, RedTeam, attack, worst
 from synthagent.audit.users import UserTurn, rates
 from synthagent.cli.agents import role
 from synthagent.cli.casting import Models, Others, casting, map_beside, mapped
@@ -31,6 +32,7 @@ from synthagent.simulation.response_map import ResponseMap
 from synthagent.storage.maps import open_store
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks, write_tasks
+from synthagent.synthesis.red_team import BOUNDS
 
 _SHOWN = 20
 """Counter-examples printed; all of them go into --json."""
@@ -164,6 +166,50 @@ def _interval(interval: Interval | None, name: str) -> dict[str, Any]:
         return {name: None, "low": None, "high": None}
     low, high = max(0.0, interval.low), min(1.0, interval.high)
     return {name: interval.mean, "low": low, "high": high}
+
+
+# ---- red team
+
+
+def run_redteam(tasks: Path, with_: Others, limit: int | None, config: Path | None, json: bool) -> None:
+    """Prints what agents that do not try earn; exits with 1 when a task pays one more than it may."""
+    found = RedTeam()
+    with progress("tasks", 0) as tick:
+
+        def ticked() -> Iterator[Task]:
+            for task in islice(read_tasks(tasks), limit):
+                yield task
+                tick(f"({len(found.breaches)} breaches)")
+
+        anyio.run(_attacked, ticked(), with_, settings(config, {}), found)
+    if json:
+        print_json(
+            {
+                "tasks": found.tasks,
+                "agents": found.means,
+                "breached": found.breached,
+                "findings": [asdict(breach) for breach in found.breaches],
+                "unscored": found.unscored,
+            }
+        )
+    else:
+        rows = [
+            {"agent": name, "mean": mean, "at most": BOUNDS[name], "on one task": MOST[name]}
+            for name, mean in found.means.items()
+        ]
+        print_table(rows, ("agent", "mean", "at most", "on one task"))
+        if found.breaches:
+            shown = [asdict(breach) for breach in worst(found.breaches, _SHOWN)]
+            print_table(shown, ("task", "agent", "reward", "bound"), "tasks that let one through")
+        say(f"{found.tasks} tasks, {len(found.breached)} let an agent through, {found.unscored} tries without a reward")
+    if not found.held:
+        raise typer.Exit(1)
+
+
+async def _attacked(tasks: Iterator[Task], with_: Others, chosen: Settings, found: RedTeam) -> None:
+    async with AsyncExitStack() as stack:
+        tools = await stack.enter_async_context(mapped(with_, chosen, Models(stack, chosen)))
+        await attack(tasks, found, tools)
 
 
 # ---- stats

@@ -14,6 +14,7 @@ BOUNDS: Mapping[str, float] = {
     "echo": 0.05,
     "spam": 0.05,
     "done": 0.05,
+    "inject": 0.05,
     "refuse": 0.5,
     "transfer": 0.5,
     "confirm": 0.5,

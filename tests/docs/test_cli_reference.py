@@ -140,6 +140,7 @@ def test_commands_about_simulators_print_the_columns_that_are_documented(tmp_pat
     printed("rollout", hybrid, "--agent", "scripted:spam", *babble, "-o", tmp_path / "run")
     assert [list(printed("audit", "stats", hybrid))] == columns("synthagent audit stats")
     assert [list(printed("audit", "consistency", hybrid, *babble))] == columns("synthagent audit consistency")
+    assert [list(printed("audit", "redteam", tasks))] == columns("synthagent audit redteam")
     talked = printed("audit", "user", tasks, "--user", "scripted:random")
     assert [list(talked)] == columns("synthagent audit user")
     teacher = ("--teacher", "scripted:random", "-o", tmp_path / "compiled.jsonl")
