@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import orjson
 
 from synthagent.errors import Blame, EpisodeFailure
 from synthagent.llm.model import ContextOverflow
@@ -350,6 +351,14 @@ def replay(stage: Stage, episode: Episode) -> Final:
     return final
 
 
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def _again(world: LiveWorld, call: ToolCall, event: ToolEvent) -> str | None:
     """What a call answers on replay; None for an answer of a simulated tool that is not this call's."""
     if event.fault in ("timeout", "rate_limit"):
@@ -360,7 +369,7 @@ def _again(world: LiveWorld, call: ToolCall, event: ToolEvent) -> str | None:
             # Half of a simulated answer is stored, and not the whole; it changed nothing.
             return event.response if event.fault and not result.tool.writes else None
         ids = {id_of(key_of(result, mode), event.ok, event.response) for mode in ("state", "paper")}
-        if event.entry_id not in ids:
+        if event.entry_id not in ids or not _is_json(event.response):
             return None
         result = world.take(result, Answer(event.ok, event.response, event.entry_id, event.alias_of))
     elif event.fault is not None:

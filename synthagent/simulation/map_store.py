@@ -103,10 +103,13 @@ def from_json(data: Any) -> tuple[Entry, int]:
         raise ValueError("key: does not fit the call: it was changed by hand, or another version made it")
     if entry.entry_id != id_of(entry.key, entry.ok, entry.response):
         raise ValueError("entry_id: does not fit the answer: it was changed by hand")
-    try:
-        orjson.loads(entry.response)
-    except orjson.JSONDecodeError as error:
-        raise ValueError("response: not JSON") from error
+    for name in ("response", "arguments", "trail"):
+        try:
+            read = orjson.loads(getattr(entry, name))
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"{name}: not JSON") from error
+        if name == "arguments" and not isinstance(read, dict):
+            raise ValueError("arguments: not an object")
     hits = data.get("hits", 0)
     return entry, hits if isinstance(hits, int) and hits >= 0 else 0
 

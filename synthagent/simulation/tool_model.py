@@ -159,19 +159,20 @@ def understood(data: Any, call: SimulatedCall, shown: Sequence[Entry]) -> tuple[
     number, error, result = data.get("entry"), data.get("error"), data.get("result")
     if number is not None and not isinstance(number, bool) and number != 0:
         return _pointed(number, call, shown)
+    try:
+        check_storable([error, result])
+        text = orjson.dumps(result).decode()
+    except (BadArguments, TypeError) as bad:  # a TypeError: nested deeper than JSON libraries go
+        return None, [f"the answer cannot be written as JSON: {bad}"]
     if isinstance(error, str) and error.strip():
         body = {"error": {"type": "precondition", "message": error.strip()[:500]}}
         return Simulation(None, False, orjson.dumps(body).decode()), ()
     outputs = call.tool.outputs
     if outputs is None and result is None:
         return None, ["result: missing: give the result, or an error"]
-    try:
-        check_storable(result)
-    except BadArguments as bad:
-        return None, [f"result: {bad}"]
     if outputs is not None and not outputs.accepts(result):
         return None, [f"result: {outputs.complaint(result)}"]
-    return Simulation(None, True, orjson.dumps(result).decode()), ()
+    return Simulation(None, True, text), ()
 
 
 def _pointed(number: Any, call: SimulatedCall, shown: Sequence[Entry]) -> tuple[Simulation | None, Sequence[str]]:

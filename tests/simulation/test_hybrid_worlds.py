@@ -14,9 +14,9 @@ from synthagent.schema.tasks import identified
 from synthagent.scoring.scorer import score
 from synthagent.simulation.episode import Cast, ReplayMismatch, Stage, facts_user, play, prepare, replay
 from synthagent.simulation.faults import FAULTS, Faults
-from synthagent.simulation.map_store import MemoryStore
+from synthagent.simulation.map_store import MemoryStore, id_of
 from synthagent.simulation.model_agent import ModelAgent
-from synthagent.simulation.response_map import MapMode, ResponseMap
+from synthagent.simulation.response_map import MapMode, ResponseMap, key_of
 from synthagent.simulation.scripted_agents import scripted
 from synthagent.simulation.simulated import SimulatedCall
 from tests.builders import library, model_agent, text_of, tools_in
@@ -187,6 +187,17 @@ async def test_aliases_replay_too():
 )
 async def test_a_changed_answer_of_a_simulated_tool_is_noticed(forged: dict[str, Any]):
     episode = await episode_of(STAGE, babbling(MemoryStore()), talking(calling(HOLD), "Done."))
+    events = tuple(e.model_copy(update=forged) if isinstance(e, ToolEvent) else e for e in episode.events)
+    with pytest.raises(ReplayMismatch):
+        replay(STAGE, episode.model_copy(update={"events": events}))
+
+
+async def test_an_answer_that_is_no_json_does_not_replay_though_its_id_fits():
+    episode = await episode_of(STAGE, babbling(MemoryStore()), talking(calling(HOLD), "Done."))
+    with STAGE.blueprint.open() as world:
+        call = world.begin(HOLD[0], text_of(HOLD[1]))
+    assert isinstance(call, SimulatedCall)
+    forged = {"response": "no json", "entry_id": id_of(key_of(call), True, "no json")}
     events = tuple(e.model_copy(update=forged) if isinstance(e, ToolEvent) else e for e in episode.events)
     with pytest.raises(ReplayMismatch):
         replay(STAGE, episode.model_copy(update={"events": events}))

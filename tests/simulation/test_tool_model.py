@@ -103,6 +103,16 @@ async def test_an_episode_never_shows_an_agent_what_became_of_a_failed_simulator
         await answers(world, tools, [("find_member", text_of({"name": "Ada"}))])
 
 
+def test_text_that_json_cannot_hold_is_sent_back_and_breaks_nothing():
+    deep: list[Any] = []
+    for _ in range(2000):
+        deep = [deep]
+    for data in ({"error": "a\ud800b"}, {"result": ["\ud800"]}, {"result": deep}, {"result": float("nan")}):
+        made, wrong = understood({"entry": None, **data}, posed(), [])
+        assert made is None
+        assert wrong
+
+
 # ---- the prompt
 
 

@@ -158,8 +158,10 @@ def test_a_line_that_was_changed_by_hand_is_refused(change: dict[str, object], w
 
 
 def test_a_response_that_is_not_json_is_refused():
-    with pytest.raises(ValueError, match="not JSON"):
+    with pytest.raises(ValueError, match="response: not JSON"):
         from_json(as_json(entry(response="no json")))
+    with pytest.raises(ValueError, match="arguments: not an object"):
+        from_json(as_json(entry(arguments="[]")))
 
 
 # ---- one owner

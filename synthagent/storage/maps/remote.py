@@ -80,7 +80,7 @@ class RemoteStore:
             results = await self._posted(orjson.dumps([operation for operation, _ in waiting]))
             if not isinstance(results, list) or len(results) != len(waiting):
                 raise InputError("the answer is not an owner's", where=self._url)
-        except (InputError, EpisodeFailure) as error:
+        except Exception as error:  # whatever it is: nobody may be left waiting for an answer
             for _, answer in waiting:
                 if not answer.done():
                     answer.set_exception(error)

@@ -53,10 +53,11 @@ class SqliteStore:
         self._db.execute("BEGIN")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     async def get(self, key: str) -> Entry | None:
         row = self._db.execute("SELECT body FROM entries WHERE key = ?", (key,)).fetchone()
