@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from typing import Protocol as Structural
@@ -184,18 +184,26 @@ def from_hermes(text: str, turn: int) -> tuple[str, tuple[ToolCall, ...], tuple[
 
 def to_hermes(messages: Sequence[Message]) -> list[Message]:
     """A history in OpenAI's form -> the text form, for templates that know no tools."""
+
+    def call(name: str, arguments: str) -> str:
+        return f'<tool_call>{{"name": {name}, "arguments": {_inside_tag(arguments)}}}</tool_call>'
+
+    return _as_text(messages, call, "<tool_response>", "</tool_response>")
+
+
+def _as_text(
+    messages: Sequence[Message], written: Callable[[str, str], str], before: str, after: str
+) -> list[Message]:  # fmt: skip
+    """A history in which calls and results are text. `written`: (name as JSON, raw arguments) -> a call."""
     plain: list[Message] = []
     for message in messages:
         if message["role"] == "assistant" and message.get("tool_calls"):
-            calls = [
-                f'<tool_call>{{"name": {orjson.dumps(c["function"]["name"]).decode()}, '
-                f'"arguments": {_inside_tag(c["function"]["arguments"])}}}</tool_call>'
-                for c in message["tool_calls"]
-            ]
+            functions = [call["function"] for call in message["tool_calls"]]
+            calls = [written(orjson.dumps(f["name"]).decode(), f["arguments"]) for f in functions]
             plain.append({"role": "assistant", "content": "\n".join(filter(None, [message.get("content"), *calls]))})
         elif message["role"] == "tool":
-            text = f"<tool_response>{message['content']}</tool_response>"
-            if plain and plain[-1]["role"] == "user" and plain[-1]["content"].startswith("<tool_response>"):
+            text = f"{before}{message['content']}{after}"
+            if plain and plain[-1]["role"] == "user" and plain[-1]["content"].startswith(before):
                 plain[-1] = {"role": "user", "content": f"{plain[-1]['content']}\n{text}"}
             else:
                 plain.append({"role": "user", "content": text})
@@ -241,24 +249,11 @@ def _call_in(text: str, call_id: str) -> ToolCall | None:
 
 def to_json(messages: Sequence[Message]) -> list[Message]:
     """A history in OpenAI's form -> the text form of `json`."""
-    plain: list[Message] = []
-    for message in messages:
-        if message["role"] == "assistant" and message.get("tool_calls"):
-            calls = [
-                f'```json\n{{"name": {orjson.dumps(call["function"]["name"]).decode()}, '
-                f'"arguments": {call["function"]["arguments"] or "{}"}}}\n```'
-                for call in message["tool_calls"]
-            ]
-            plain.append({"role": "assistant", "content": "\n".join(filter(None, [message.get("content"), *calls]))})
-        elif message["role"] == "tool":
-            text = f"Result:\n{message['content']}"
-            if plain and plain[-1]["role"] == "user" and plain[-1]["content"].startswith("Result:\n"):
-                plain[-1] = {"role": "user", "content": f"{plain[-1]['content']}\n{text}"}
-            else:
-                plain.append({"role": "user", "content": text})
-        else:
-            plain.append({"role": message["role"], "content": message["content"]})
-    return plain
+
+    def call(name: str, arguments: str) -> str:
+        return f'```json\n{{"name": {name}, "arguments": {arguments or "{}"}}}\n```'
+
+    return _as_text(messages, call, "Result:\n", "")
 
 
 def _inside_tag(arguments: str) -> str:
