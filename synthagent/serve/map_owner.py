@@ -113,8 +113,8 @@ class MapOwner:
     async def _all(self, operations: list[Any]) -> list[Any] | Exception:
         try:
             return [await perform(self._store, operation) for operation in operations]
-        except ValueError as error:  # this worker's mistake, and no other's
-            return error
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:  # this worker's mistake only
+            return ValueError(f"not an operation: {type(error).__name__}: {error}")
 
     def _together(self) -> AbstractContextManager[None]:
         # A SQLite store never waits inside of an operation, so that one batch is one transaction.

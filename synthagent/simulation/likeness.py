@@ -33,7 +33,7 @@ def folded(arguments: str) -> str:
 
 def _folded(value: Any) -> Any:
     if isinstance(value, str):
-        return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+        return " ".join(unicodedata.normalize("NFC", value).casefold().split())
     if isinstance(value, list):
         return [_folded(item) for item in value]
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ from synthagent.schema.messages import Message
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Disposition, Hidden
 from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
-from synthagent.simulation.user_cues import AGREES, DENIES
+from synthagent.simulation.user_cues import AGREES, DENIES, NO_YES
 from synthagent.simulation.user_linter import Finding, Turn, lint, settles, tells
 from synthagent.simulation.users import UserReply, without_echo
 from synthagent.simulation.values import plain
@@ -189,10 +189,17 @@ class ModelUser:
             heard=heard.kind,
             disclosed=tuple(disclosed),
             asked=tuple(asked),
-            agreed=heard.kind == "confirmation" and bool(AGREES.match(words)) and not DENIES.match(words),
+            agreed=heard.kind == "confirmation" and agrees(words),
             done=spoken.ends,
             findings=tuple(f"{finding.kind}: {finding.detail}" for finding in findings),
         )
+
+
+def agrees(words: str) -> bool:
+    """Whether a reply, in lower case, says yes and nothing that takes it back: a consent in doubt is none."""
+    yes = AGREES.match(words)
+    whole = yes is not None and not words[yes.end() : yes.end() + 1].isalpha()
+    return whole and not DENIES.match(words) and not NO_YES.search(words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ in one state are decided one at a time, so that two ways of asking the same neve
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import anyio
 import orjson
 
-from synthagent.errors import ToolFailed
+from synthagent.errors import EpisodeFailure, ToolFailed
 from synthagent.simulation.likeness import folded
 from synthagent.simulation.map_store import Entry, MapStore, group_of, id_of, key_for
 from synthagent.simulation.simulated import Answer, SimulatedCall
@@ -218,14 +218,16 @@ class ResponseMap:
             yield
         finally:
             renewing.cancel()
-            with anyio.CancelScope(shield=True):
+            # The answer is kept by now, and a lease that is not given back runs out by itself.
+            with anyio.CancelScope(shield=True), suppress(EpisodeFailure):
                 await self._store.release(group, self._who)
 
     async def _renew(self, group: str) -> None:
         while True:
             await anyio.sleep(self._lease / 3)
-            # If it was lost meanwhile, the first to put its entry still wins.
-            await self._store.lease(group, self._who, self._lease)
+            # If it was lost meanwhile, the first to put its entry still wins; a store that is away is asked again.
+            with suppress(EpisodeFailure):
+                await self._store.lease(group, self._who, self._lease)
 
 
 def _answer(entry: Entry) -> Answer:

@@ -160,6 +160,11 @@ HAS_NONE = re.compile(
     r"are) no)|no[.,] i (?:don't|do not) have"
 )
 """Somebody says that there is no such thing."""
+NO_YES = re.compile(
+    r"^[^.!?]{0,40}\b(?:not|don't|never|no|isn't|won't|wrong|can't|cannot)\b|\b(?:correction|only want|wait)\b"
+    r"|^(?:right now|yesterday|yes ?or)\b"
+)
+"""What takes the yes back with which a reply begins."""
 NEVER = re.compile(
     r"\bnever (?:agreed|said|asked|wanted|confirmed|told)\b|\bdid(?:n't| not) (?:agree|say|ask|confirm|tell)\b"
 )

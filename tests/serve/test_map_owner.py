@@ -44,6 +44,8 @@ async def test_it_does_a_list_of_operations_in_order():
         b'[["lease", "g", "w", "soon"]]',
         b'[["dump", null, null]]',
         b'[["of", 5]]',
+        b'[[["a"]]]',
+        b'[["count", {"k": 18446744073709551615}]]',
         orjson.dumps([["get", "k"]] * (MOST_OPERATIONS + 1)),
     ],
 )

@@ -56,6 +56,17 @@ async def test_a_yes_counts_only_as_an_answer_to_a_confirmation():
     assert [reply.agreed for reply in (agreed, refused, stray)] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    ["Certainly not.", "Definitely not, leave it.", "Yesterday was the deadline, I think.", "Of course not.",
+     "Correction, I want something else.", "Right now I only want a quote, don't book."],
+)  # fmt: skip
+async def test_a_consent_in_doubt_is_none(reply: str):
+    someone, _ = user(says(reply), linted=False)
+    (said,) = await told(someone, "Shall I renew The Glass Harbour until 23 May 2031?")
+    assert not said.agreed
+
+
 async def test_a_wrong_value_in_a_confirmation_is_corrected_and_that_counts_as_asked():
     someone, _ = user(says("No, until the 23rd of May, please."))
     (reply,) = await told(someone, "Shall I renew The Glass Harbour until 25 May 2031?")
