@@ -80,6 +80,9 @@ SERVES = _any(
     r"\bi(?:'m| am) your (?:virtual |digital |personal )?(?:assistant|agent|representative|advisor)",
     r"\bwe(?:'ve| have) received your|\bwe(?:'ll| will) (?:contact|notify|inform|get back to|send|let) you\b",
     r"\b(?:happy|glad|pleased) to (?:help|assist|be of)",
+    r"\b(?:may|can|shall) i [^.?!]{0,40}\bfor you\b",
+    r"\bwhile i (?:check|look|pull|process|review)[^.?!]{0,40}\bfor you\b",
+    r"\bhesitate to (?:contact|reach|ask|call)|\bas your (?:\w+ )?(?:assistant|agent|representative)",
     r"\b(?:according to|as per|per) our (?:records?|polic|system|terms|rules)",
     r"\b(?:my|our) (?:system|screen|records) (?:shows?|says?|indicates?|tells?)",
     r"\bi(?: can)? see (?:here|that your|in (?:the|my|our) (?:system|file|records))",
@@ -119,13 +122,13 @@ _PERHAPS = (
 _DEED = (
     r"(?!need\b|indeed\b|proceed\b|feed\b|exceed\b|agreed\b|liked\b|loved\b)[a-z]+ed|sent|paid|made|took|taken|"
     r"gave|given|"
-    "put|set|wrote|written|bought|withdrew|withdrawn|reset|chose|chosen|froze|frozen|did|done|cut|"
+    "gone into|got into|put|set|wrote|written|bought|withdrew|withdrawn|reset|chose|chosen|froze|frozen|did|done|cut|"
     "went into|"
     "took care of|taken care of|logged in|went online"
 )
 DID = re.compile(
     rf"\bi(?:'ve| have| had)?{_PERHAPS}(?: have)?{_PERHAPS} (?P<deed>{_DEED})\b"
-    rf"|^(?:no need,? |never mind,? |actually,? )?(?:already|just) (?P<deed2>{_DEED})\b"
+    rf"|^(?:no need,? |never mind,? |actually,? )?(?P<soon>already |just )?(?P<deed2>{_DEED})\b"
 )
 """Somebody says that they have done something."""
 TRIED = re.compile(
@@ -147,7 +150,7 @@ HANDLED = re.compile(
 """Somebody claims to have seen to the whole thing."""
 IN_THE_SYSTEM = re.compile(
     r"\b(?:myself|on my own|from my end|on my end|on my side|online|"
-    r"(?:in|into|on|through|via|from|with|at) (?:your|the company's|the) (?:\w+ )?(?:system|app|portal|account|"
+    r"(?:in|into|on|through|via|from|with|at) (?:your|the \w+'s|the) (?:\w+ ){0,2}(?:system|app|portal|account|"
     r"database|records?|"
     r"site|website|page|software|calendar|platform|dashboard|admin\w*|terminal|back ?end|back office|form|"
     r"files?|schedule|"
@@ -176,6 +179,11 @@ _SETTLED = (
     "placed|"
     "submitted|reserved|filed|closed|complete|completed|paid|sent|transferred|paused|extended|shipped|added|removed"
 )
+UNDER_WAY = re.compile(
+    r"\b(?:i'm|i am|we're|we are) (?:now |just |still )?(?:looking|checking|working|waiting|"
+    r"processing|searching|reviewing)\b"
+)
+"""What tells that somebody is at it."""
 PENDING = re.compile(
     r"\byet\b|\b(?:one|a) moment\b|\bhold on\b|\balmost\b|\blet me (?!know)|\bi(?:'m| am) (?:now |just |"
     r"still )?(?:looking|checking|working|"
@@ -194,6 +202,11 @@ SETTLES = re.compile(
     r"|\byou(?:'re| are) (?:all )?(?:set|booked|confirmed|registered)\b|\benjoy\b|\btake care\b|\bgood ?bye\b"
 )
 """What tells that something is done, or will not be."""
+CHECKS = re.compile(
+    r"\b(?:is|are) (?:that|this|these|those|it) (?:right|correct)|,? (?:right|correct)\?|"
+    r"\b(?:do|can) you (?:please )?confirm"
+)
+"""Whether something is so, not whether to go ahead."""
 CORRECTS = re.compile(
     r"\b(?:actually|rather|instead|changed my mind|no,? wait|make (?:it|that)|i meant|i mean|correction|sorry)\b"
 )
@@ -238,7 +251,7 @@ NAMES_NO_ONE = frozenset(
 """Capitals that name nobody."""
 
 COUNTED = re.compile(
-    r"\b(three|four|five|six|seven|eight|nine|ten|eleven|twelve) (?:\w+ )?"
+    r"\b(three|four|five|six|seven|eight|nine|ten|eleven|twelve) (?!at )(?:\w+ )?"
     r"(?:nights?|months?|years?|people|persons?|guests?|tickets?|euros?|dollars?|pounds?|adults|children|kids|"
     r"bags|suitcases|"
     r"copies|rooms|seats|boxes|items|pieces)\b"

@@ -16,6 +16,7 @@ from synthagent.simulation.cues import STOP
 from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
 from synthagent.simulation.user_cues import (
     AGREES,
+    CHECKS,
     CORRECTS,
     COUNTED,
     CUSTOMERS_VERBS,
@@ -37,6 +38,7 @@ from synthagent.simulation.user_cues import (
     SETTLES,
     SYNTAX,
     TRIED,
+    UNDER_WAY,
 )
 from synthagent.simulation.values import Reading, kind_of, mentions, plain, reading
 
@@ -168,6 +170,7 @@ def _unasked(turn: Turn) -> Iterator[str]:
             yield fact.topic
 
 
+_AT_ONCE = re.compile(rf"^(?:{DENIES.pattern})")
 _BRIEF = 7
 """Words of an answer that cannot be about anything but what was asked."""
 
@@ -194,6 +197,10 @@ def _contradicts(turn: Turn) -> Iterator[str]:
             yield f"has no {fact.topic}"
         elif asked and told and lowered.count(" ") < _BRIEF and not EVADES.search(lowered):
             yield f"something else for {fact.topic}"
+    named = turn.heard.kind == "confirmation" and turn.heard.named and not turn.heard.wrong and not turn.new
+    denials = (_AT_ONCE, NEVER, NOT_KNOWING)
+    if named and CHECKS.search(plain_line(turn.message)) and any(cue.search(lowered) for cue in denials):
+        yield "denies what is so"
     agreed = next((heard for heard, said in reversed(turn.history) if AGREES.match(said.lower().strip())), None)
     if agreed is not None and turn.heard.kind == "confirmation" and not turn.heard.wrong:
         same = turn.listener.heard(agreed)
@@ -234,7 +241,7 @@ def _invented(turn: Turn) -> Iterator[str]:
     read, known = reading(turn.reply), turn.known
     for year, month, day in _strange_dates(read, known):
         yield f"{year or ''}-{month:02}-{day:02}".removeprefix("-")
-    for hour, minute in sorted(read.times - known.times):
+    for hour, minute in sorted(t for t in read.times - known.times if ((t[0] + 12) % 24, t[1]) not in known.times):
         yield f"{hour:02}:{minute:02}"
     digits = {number for number in read.numbers - known.numbers if _written(number, turn.reply)}
     for number in sorted(digits):
@@ -356,7 +363,7 @@ def _claimed_action(turn: Turn) -> Iterator[str]:
                 continue  # it is a part of the story, or came to nothing
             if NOT_DONE.search(sentence[max(0, match.start() - 20) : match.start()]):
                 continue
-            if _stem(deed) in verbs or IN_THE_SYSTEM.search(sentence):
+            if (_stem(deed) in verbs and (match["deed"] or match["soon"])) or IN_THE_SYSTEM.search(sentence):
                 yield match[0].strip()
 
 
@@ -404,6 +411,8 @@ def _ended_early(turn: Turn) -> Iterator[str]:
         return
     if heard.kind in ("question", "confirmation") and not heard.claims:
         yield f"at a {heard.kind}"
+    elif UNDER_WAY.search(plain_line(turn.message)) and not heard.refuses:
+        yield "while it goes on"
     elif turn.open_requests:
         yield "with a request still open"
     elif not (heard.claims or heard.refuses or heard.kind in ("claim_done", "refusal") or settles(turn.message)):
