@@ -1,4 +1,4 @@
-"""Means with intervals. Pure; every interval clusters by family (invariant 9)."""
+"""Means and proportions with intervals. Pure; every interval over tasks clusters by family (invariant 9)."""
 
 import math
 from collections import defaultdict
@@ -49,6 +49,25 @@ def paired(before: Iterable[tuple[str, str, float]], after: Iterable[tuple[str, 
     one, two = _by_task(before), _by_task(after)
     shared = sorted(one.keys() & two.keys())
     return clustered([(key[0], two[key] - one[key]) for key in shared])
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The score interval of a proportion, lower end first; (0, 1) when nothing was tried.
+
+    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927), 209-212. Tries must
+    be independent of each other: for one task, not over tasks of a family. Raises `ValueError` for counts or levels
+    that are none.
+    """
+    if not 0 <= successes <= n or not 0 < level < 1:
+        raise ValueError(f"no proportion: {successes} of {n} at level {level}")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, spread = successes / n, z * z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt((share * (1 - share) + spread / 4) / n) / (1 + spread)
+    # The ends of none and of all are exact; computed, they miss 0 and 1 by a rounding.
+    return (max(middle - half, 0.0) if successes else 0.0), (min(middle + half, 1.0) if successes < n else 1.0)
 
 
 def _by_task(rows: Iterable[tuple[str, str, float]]) -> dict[tuple[str, str], float]:

@@ -1,4 +1,4 @@
-"""Means with intervals that cluster by family, against hand-computed values, tables and simulation."""
+"""Means and proportions with their intervals, against hand-computed values, tables and simulation."""
 
 import math
 from random import Random
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthagent.intervals import clustered, paired, student
+from synthagent.intervals import clustered, paired, student, wilson
 
 VALUES = st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 1)), min_size=1, max_size=30)
 
@@ -123,3 +123,48 @@ def test_what_grew_has_a_positive_difference_and_what_shrank_a_negative_one():
 
 def test_nothing_shared_is_no_difference():
     assert paired([("a", "a1", 1.0)], [("b", "b1", 0.0)]) is None
+
+
+# ---- proportions
+
+# Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I.
+PROPORTIONS = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+
+
+@pytest.mark.parametrize(("successes", "n", "low", "high"), PROPORTIONS)
+def test_intervals_of_proportions_agree_with_the_table(successes, n, low, high):
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+    mirrored = wilson(n - successes, n)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+def test_an_interval_of_a_proportion_computed_by_hand():
+    # z^2 = 3.841459; middle (5 + 1.920729) / 11.841459 = 0.584449; half sqrt(3.841459 * (1.875 + 0.960365)) / 11.841459
+    # = 3.300278 / 11.841459 = 0.278706
+    assert wilson(5, 8) == pytest.approx((0.584449 - 0.278706, 0.584449 + 0.278706), abs=2e-6)
+
+
+def test_nothing_tried_leaves_everything_possible():
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 41, 1000])
+def test_none_and_all_leave_room_on_one_side_only(n):
+    z2 = 1.959963984540054**2
+    low, high = wilson(0, n)
+    assert (low, high) == (0.0, pytest.approx(z2 / (n + z2)))
+    assert wilson(n, n) == (pytest.approx(1 - high), 1.0)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_a_proportion_lies_within_its_interval_and_a_lower_level_within_a_higher(counts):
+    successes, n = counts
+    (low, high), (lower, higher) = wilson(successes, n, 0.8), wilson(successes, n, 0.99)
+    assert 0 <= lower <= low <= successes / n <= high <= higher <= 1
+
+
+@pytest.mark.parametrize(("successes", "n", "level"), [(-1, 3, 0.95), (4, 3, 0.95), (0, -1, 0.95), (1, 2, 1.0)])
+def test_what_is_no_proportion_is_refused(successes, n, level):
+    with pytest.raises(ValueError, match="no proportion"):
+        wilson(successes, n, level)
