@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from synthagent.cli.options import Config, Json, Knob, Mode, RunPath, Store, TaskFile, Tools, User
-from synthagent.cli.simulator_commands import audit, maps, serve
+from synthagent.cli.simulator_commands import audit, maps, select, serve
 
 app = typer.Typer(
     name="synthagent",
@@ -240,6 +240,9 @@ def split(
     from synthagent.cli.synth import run_split
 
     run_split(tasks, out, by, seed, shares, json)
+
+
+app.command()(select)
 
 
 @app.command()

@@ -35,15 +35,14 @@ def run_rollout(
     resume: bool, config: Path | None, options: Mapping[str, Any], json: bool,
 ) -> None:  # fmt: skip
     """Plays n episodes of every task by every agent and prints the report."""
-    if protocol not in get_args(Protocol):
-        raise InputError(f"--protocol: '{protocol}' is not one of {', '.join(get_args(Protocol))}")
+    spoken = protocol_of(protocol)
     chosen = settings(config, options)
     roles = [role(text) for text in agents]
     manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
-        _check_simulated(folder.tasks(), with_)
-        roll_into(folder, roles, cast(Protocol, protocol), chosen, with_)
+        check_simulated(folder.tasks(), with_)
+        roll_into(folder, roles, spoken, chosen, with_)
         rows = lines(folder.index.rows())
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
@@ -52,7 +51,14 @@ def run_rollout(
         say(f"run folder: {out}; next: synthagent show {out}")
 
 
-def _check_simulated(tasks: Iterable[Task], with_: Others) -> None:
+def protocol_of(text: str) -> Protocol:
+    """The protocol of this name. Raises `InputError` with those there are."""
+    if text not in get_args(Protocol):
+        raise InputError(f"--protocol: '{text}' is not one of {', '.join(get_args(Protocol))}")
+    return cast(Protocol, text)
+
+
+def check_simulated(tasks: Iterable[Task], with_: Others) -> None:
     """Raises `InputError` when a task has tools that nobody can answer for: no episode of it could be scored."""
     if with_.simulating:
         return

@@ -1,11 +1,11 @@
-"""The groups `audit`, `map` and `serve`. Only words and wiring here, as in `main`."""
+"""The groups `audit`, `map` and `serve`, and `select`. Only words and wiring here, as in `main`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Config, Json, Mode, Store, TaskFile, Tools
+from synthagent.cli.options import Config, Json, Mode, Store, TaskFile, Tools, User
 
 audit = typer.Typer(help="What a task set is worth.", no_args_is_help=True, rich_markup_mode=None)
 maps = typer.Typer(help="Response maps of simulated tools.", no_args_is_help=True, rich_markup_mode=None)
@@ -96,6 +96,48 @@ def audit_redteam(
     from synthagent.cli.simulators import run_redteam
 
     run_redteam(tasks, others("facts", tools, map_, map_store, tasks, 0.0), limit, config, json)
+
+
+@audit.command("passport")
+def audit_passport(
+    tasks: TaskFile,
+    agent: Annotated[str, typer.Option(help="Who plays.", show_default=False)],
+    n: Annotated[int, typer.Option("-n", help="Tries a task.", min=1)] = 8,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where the tasks go (JSONL); default back into TASKS.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Rewards from here on are a pass.", min=0, max=1)] = 1.0,
+    user: User = "facts",
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    protocol: Annotated[str, typer.Option(help="text, tools or tags.")] = "text",
+    seed: Annotated[int, typer.Option(help="Seeds the samples.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """How often an agent gets each task right, noted in the tasks."""
+    from synthagent.cli.casting import others
+    from synthagent.cli.passports import run_passport
+
+    with_ = others(user, tools, map_, map_store, tasks, 0.0)
+    run_passport(tasks, agent, with_, n, protocol, threshold, limit, seed, out, config, json)
+
+
+def select(
+    tasks: TaskFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
+    band: Annotated[tuple[float, float], typer.Option(help="Lowest and highest, both kept.")] = (0.2, 0.85),
+    agent: Annotated[str | None, typer.Option(help="Whose passports; default the only agent's.")] = None,
+    by: Annotated[str, typer.Option(help="rate or mean_reward.")] = "rate",
+    families: Annotated[bool, typer.Option(help="Keep whole families of which one task is in the band.")] = False,
+    json: Json = False,
+) -> None:
+    """Keep the tasks that an agent gets right neither never nor always, by their passports."""
+    from synthagent.cli.passports import run_select
+
+    run_select(tasks, band, agent, by, families, out, json)
 
 
 @audit.command("stats")

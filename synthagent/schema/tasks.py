@@ -206,7 +206,7 @@ class Provenance(Record):
     screening: dict[str, str] = {}
     """Screen -> `passed` or `pending_simulation`."""
     passports: dict[str, Any] = {}
-    """Model -> pass rate."""
+    """Agent -> how often it got the task right: see `synthagent.audit.passports`."""
     output_licence: str = ""
     """Licence of the teacher's output."""
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 import typer
 
+from synthagent.audit.passports import Passport
 from synthagent.cli.main import app
 from synthagent.config import Settings
 from synthagent.evaluation.report import AgentLine, Comparison
@@ -80,6 +81,8 @@ def default_of(parameter: Any) -> str:
         return parameter.opts[0] if parameter.default else parameter.secondary_opts[0]
     if parameter.default is False:
         return "off"
+    if isinstance(parameter.default, tuple):
+        return " ".join(map(str, parameter.default))
     return "none" if parameter.default is None else str(parameter.default)
 
 
@@ -130,6 +133,20 @@ def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Pa
     assert [list(printed("score", folder))] == columns("synthagent score")
     assert [list(printed("models", "list")[0])] == columns("synthagent models list")
     assert [list(printed("doctor")[0])] == columns("synthagent doctor")
+
+
+def test_passports_and_what_is_selected_by_them_have_the_columns_that_are_documented(tmp_path: Path):
+    tasks = tmp_path / "tasks.jsonl"
+    printed("synth", "-o", tasks, "-n", 1, "--domains", "library")
+    given = printed("audit", "passport", tasks, "--agent", "scripted:done", "-n", 1)
+    [said] = columns("synthagent audit passport")
+    assert [*given, *given["passports"][0]] == said
+    assert list(given["passports"][0]) == list(Passport.model_fields)
+    rows = [name for row in reference("audit").section("Passports").rows("key") for name in codes(row[0])]
+    assert rows == list(Passport.model_fields)
+    bands = {codes(row[0])[0] for row in reference("audit").section("Passports").rows("band")}
+    assert bands == set(given["by_band"])
+    assert [list(printed("select", tasks, "-o", tmp_path / "kept.jsonl"))] == columns("synthagent select")
 
 
 def test_commands_about_simulators_print_the_columns_that_are_documented(tmp_path: Path):
