@@ -2,8 +2,23 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from synthagent.errors import Blame
 from synthagent.schema.record import Record
+
+JudgeMode = Literal["checks", "paper"]
+"""`checks`: code decides what it can and the judge what is left, with proof. `paper`: one verdict a criterion by the
+judge, which is asked for no proof (Lyu et al., section 3.3)."""
+FormulaName = Literal["mean", "strict", "subgoals", "weighted"]
+"""How verdicts become a reward: see `synthagent.scoring.reward`."""
+
+
+class Weights(Record):
+    """What sub-goals and interactions count for under the formula `weighted`."""
+
+    subgoals: float = Field(default=1.0, ge=0)
+    interactions: float = Field(default=1.0, ge=0)
 
 
 class Verdict(Record):
@@ -25,7 +40,7 @@ class Scored(Record):
     sample: int
     rubric_id: str
     reward: float
-    """gate * (n + i) / 2, or gate * n without interactions (paper, section 3.3)."""
+    """By the formula; `mean`: gate * (n + i) / 2, or gate * n without interactions (paper, section 3.3)."""
     gate: Literal[0, 1]
     """0 if and only if a forbidden behaviour happened."""
     n: float
@@ -37,6 +52,17 @@ class Scored(Record):
     interactions: tuple[Verdict, ...] = ()
     blame: Blame | None = None
     """Whose fault a reward of zero is."""
+    reason: str = ""
+    """Why the reward is zero: see `synthagent.scoring.blame`."""
+    formula: FormulaName = "mean"
+    judge: str = ""
+    """Who decided the criteria whose verdicts are `by` a judge."""
+    judge_mode: JudgeMode = "checks"
+
+    @property
+    def counts(self) -> bool:
+        """Whether training and metrics take it: a zero that the agent did not cause is no measure of it."""
+        return self.blame in (None, Blame.AGENT)
 
 
 class Unscored(Record):
@@ -49,6 +75,8 @@ class Unscored(Record):
     blame: Blame
     reason: str
     detail: str = ""
+    judge: str = ""
+    """Which judge could not decide."""
 
 
 Score = Scored | Unscored

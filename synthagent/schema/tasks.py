@@ -163,6 +163,9 @@ class Criterion(Record):
     text: str
     check: Check | None = None
     """None: only a judge can decide."""
+    evidence: tuple[Literal["call", "message"], ...] = ()
+    """What can prove it to a judge: a tool call that succeeded, an exchange with the user; empty: what suits its part
+    of the rubric."""
     trap: tuple[ReferenceStep, ...] = ()
     """Forbidden criteria: steps that break the rule; they succeed in the world and cost the whole reward."""
 

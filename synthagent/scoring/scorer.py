@@ -1,43 +1,115 @@
 """`score`: one episode, one rubric, a reward with its proof; or the reason why there is none, and whose fault it is."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
 from synthagent.errors import Blame, EpisodeFailure
 from synthagent.schema.episodes import Episode, Stop
-from synthagent.schema.scores import Score, Scored, Unscored, Verdict
+from synthagent.schema.scores import FormulaName, Score, Scored, Unscored, Verdict, Weights
 from synthagent.schema.tasks import Criterion, Rubric
+from synthagent.scoring.blame import cause_of
 from synthagent.scoring.checks import Evidence, decide
-from synthagent.scoring.reward import gate_of, reward_of, share
+from synthagent.scoring.citations import opened
+from synthagent.scoring.judge import Judge, verdict_of
+from synthagent.scoring.reward import formula_of, gate_of, share
 from synthagent.simulation.episode import Stage, replay
 from synthagent.simulation.world import Final
 
+FACTS = "facts"
+"""Name of the user that is no model."""
 
-def score(stage: Stage, episode: Episode, final: Final | None = None) -> Score:
-    """Scores an episode under its task's rubric.
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How episodes are scored."""
+
+    judge: Judge | None = None
+    """Who decides what code cannot see; None: nobody, and such episodes stay unscored."""
+    formula: FormulaName = "mean"
+    weights: Weights = field(default_factory=Weights)
+
+    @property
+    def paper(self) -> bool:
+        """The judge decides everything."""
+        return self.judge is not None and self.judge.mode == "paper"
+
+
+PLAIN = Scoring()
+
+
+def score(stage: Stage, episode: Episode, final: Final | None = None, scoring: Scoring = PLAIN) -> Score:
+    """Scores an episode under its task's rubric, by code alone.
 
     `final` is the state it ended in, when it has just been played; without it the stored calls are replayed, and a
     response that differs makes the episode unscored (infrastructure). A failure never becomes a number (invariant 4).
     """
-    rubric = stage.task.rubric
-    if episode.failure is not None:
-        return _unscored(episode, rubric, episode.failure.blame, episode.failure.reason, episode.failure.detail)
-    if episode.stop in (Stop.FAILED, Stop.TIME_LIMIT):
-        return _unscored(episode, rubric, Blame.INFRASTRUCTURE, episode.stop.value)
-    criteria = (*rubric.forbidden, *rubric.subgoals, *rubric.interactions)
-    if any(criterion.check is None for criterion in criteria):
-        return _unscored(episode, rubric, Blame.JUDGE, "no_judge", "a criterion has no check and there is no judge")
+    if failed := _unplayed(stage, episode):
+        return failed
+    if opened(stage.task.rubric, stage.task.brief):
+        return _unscored(stage, episode, Blame.JUDGE, "no_judge", "a criterion has no check and there is no judge")
     try:
-        evidence = Evidence(stage, episode, final or replay(stage, episode))
-        return _scored(episode, rubric, evidence)
+        return _scored(stage, episode, _checked(stage, episode, final), scoring)
     except EpisodeFailure as error:
-        return _unscored(episode, rubric, error.blame, error.reason, str(error))
+        return _unscored(stage, episode, error.blame, error.reason, str(error))
 
 
-def _scored(episode: Episode, rubric: Rubric, evidence: Evidence) -> Scored:
-    forbidden = _verdicts(rubric.forbidden, evidence)
-    subgoals = _verdicts(rubric.subgoals, evidence)
-    interactions = _verdicts(rubric.interactions, evidence)
+async def judged(stage: Stage, episode: Episode, final: Final | None = None, scoring: Scoring = PLAIN) -> Score:
+    """Scores an episode, the judge deciding what code cannot: it is never asked about anything that has a check.
+
+    In the judge's mode `paper` it decides everything, and no check is looked at.
+    """
+    judge = scoring.judge
+    asked = opened(stage.task.rubric, stage.task.brief, all_=scoring.paper)
+    if judge is None or not asked:
+        return score(stage, episode, final, scoring)
+    if failed := _unplayed(stage, episode):
+        return failed
+    try:
+        verdicts = {} if scoring.paper else _checked(stage, episode, final)
+        rulings = await judge.rule(stage.task.brief, episode, asked)
+        verdicts |= {id_: verdict_of(id_, ruling) for id_, ruling in rulings.items()}
+        return _scored(stage, episode, verdicts, scoring)
+    except EpisodeFailure as error:
+        return _unscored(stage, episode, error.blame, error.reason, str(error), judge.name)
+
+
+def _unplayed(stage: Stage, episode: Episode) -> Unscored | None:
+    """An episode that did not come to an end that may be scored."""
+    if episode.failure is not None:
+        return _unscored(stage, episode, episode.failure.blame, episode.failure.reason, episode.failure.detail)
+    if episode.stop in (Stop.FAILED, Stop.TIME_LIMIT):
+        return _unscored(stage, episode, Blame.INFRASTRUCTURE, episode.stop.value)
+    return None
+
+
+def _checked(stage: Stage, episode: Episode, final: Final | None) -> dict[str, Verdict]:
+    """A verdict for every criterion that has a check, by id. Raises `EpisodeFailure`."""
+    evidence = Evidence(stage, episode, final or replay(stage, episode))
+    verdicts = {}
+    for criterion in criteria_of(stage.task.rubric):
+        if criterion.check is not None:
+            finding = decide(criterion.check, evidence)
+            verdicts[criterion.id] = Verdict(id=criterion.id, holds=finding.holds, events=finding.events)
+    return verdicts
+
+
+def criteria_of(rubric: Rubric) -> tuple[Criterion, ...]:
+    """All criteria of a rubric; their ids are unique within it."""
+    return (*rubric.forbidden, *rubric.subgoals, *rubric.interactions)
+
+
+def _scored(stage: Stage, episode: Episode, verdicts: Mapping[str, Verdict], scoring: Scoring) -> Scored:
+    rubric = stage.task.rubric
+    forbidden, subgoals, interactions = (
+        _of(part, verdicts) for part in (rubric.forbidden, rubric.subgoals, rubric.interactions)
+    )
     gate, n, i = gate_of(forbidden), share(subgoals), share(interactions)
     assert n is not None  # a task without sub-goals does not load
-    reward = reward_of(gate, n, i)
+    reward = formula_of(scoring.formula, scoring.weights)(gate, n, i)
+    cause = None
+    if reward == 0:
+        cause = cause_of(episode, stage.listener, forbidden, scripted=episode.user == FACTS)
+    by_judge = scoring.judge is not None and any(verdict.by == "judge" for verdict in verdicts.values())
     return Scored(
         task_id=episode.task_id,
         sample=episode.sample,
@@ -49,25 +121,25 @@ def _scored(episode: Episode, rubric: Rubric, evidence: Evidence) -> Scored:
         forbidden=forbidden,
         subgoals=subgoals,
         interactions=interactions,
-        blame=Blame.AGENT if reward == 0 else None,
+        blame=cause.blame if cause else None,
+        reason=cause.reason if cause else "",
+        formula=scoring.formula,
+        judge=scoring.judge.name if by_judge and scoring.judge else "",
+        judge_mode=scoring.judge.mode if by_judge and scoring.judge else "checks",
     )
 
 
-def _verdicts(criteria: tuple[Criterion, ...], evidence: Evidence) -> tuple[Verdict, ...]:
-    verdicts = []
-    for criterion in criteria:
-        assert criterion.check is not None
-        finding = decide(criterion.check, evidence)
-        verdicts.append(Verdict(id=criterion.id, holds=finding.holds, events=finding.events))
-    return tuple(verdicts)
+def _of(criteria: Sequence[Criterion], verdicts: Mapping[str, Verdict]) -> tuple[Verdict, ...]:
+    return tuple(verdicts[criterion.id] for criterion in criteria)
 
 
-def _unscored(episode: Episode, rubric: Rubric, blame: Blame, reason: str, detail: str = "") -> Unscored:
+def _unscored(stage: Stage, episode: Episode, blame: Blame, reason: str, detail: str = "", judge: str = "") -> Unscored:
     return Unscored(
         task_id=episode.task_id,
         sample=episode.sample,
-        rubric_id=rubric.rubric_id,
+        rubric_id=stage.task.rubric.rubric_id,
         blame=blame,
         reason=reason,
         detail=detail[:2000],
+        judge=judge,
     )
