@@ -11,6 +11,7 @@ from synthagent.errors import InputError
 from synthagent.schema.episodes import Limits
 from synthagent.schema.messages import Usage
 from synthagent.schema.record import Record
+from synthagent.schema.scores import FormulaName, Weights
 
 FILE = "synthagent.toml"
 
@@ -55,6 +56,16 @@ class Settings(Record):
     """Sampling temperature of a model that stands in for tools."""
     tools_tokens: int = Field(default=1500, ge=1)
     """Longest answer of a model that stands in for tools, in tokens."""
+    judge_temperature: float = Field(default=0.0, ge=0)
+    """Sampling temperature of a judge's first vote; further votes are taken at 0.7 or above."""
+    judge_tokens: int = Field(default=2000, ge=1)
+    """Longest reply of a judge, in tokens."""
+    judge_votes: int = Field(default=3, ge=1, le=9)
+    """Most votes on a criterion of which the judge is not sure."""
+    reward: FormulaName = "mean"
+    """How verdicts become a reward: mean, strict, subgoals or weighted."""
+    reward_weights: Weights = Weights()
+    """What `subgoals` and `interactions` count for under the formula weighted."""
     rpm: float | None = Field(default=None, gt=0)
     """Most calls a minute to one endpoint; unset: no limit."""
     tpm: float | None = Field(default=None, gt=0)

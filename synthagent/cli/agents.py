@@ -48,7 +48,7 @@ def role(text: str, option: str = "--agent") -> Role:
         first = {"--teacher": "procedural", "--user": "facts"}.get(option, "scripted:NAME")
         forms = f"{first}, openai:MODEL@URL, gguf:PATH, local:NAME, recorded:PATH"
         raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
-    known_ = SIMULATORS if option in ("--user", "--tools", "--teacher") else tuple(AGENTS)
+    known_ = SIMULATORS if option in ("--user", "--tools", "--teacher", "--judge") else tuple(AGENTS)
     if scheme == "scripted" and argument not in known_:
         raise InputError(f"{option}: no scripted {option[2:]} '{argument}'", way_out=f"known: {', '.join(known_)}")
     if scheme not in SCHEMES and scheme not in plugins.names("synthagent.models"):

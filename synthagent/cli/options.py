@@ -16,3 +16,10 @@ Store = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")]
 Knob = Annotated[str | None, typer.Option(help="Range such as 2 or 1-3; overrides the difficulty.")]
+JudgeRole = Annotated[str | None, typer.Option("--judge", help="The model that decides what code cannot see.")]
+JudgeWay = Annotated[
+    str, typer.Option("--judge-mode", help="checks, or paper: the judge decides everything, as in the paper.")
+]
+Formula = Annotated[
+    str | None, typer.Option("--reward", help="How verdicts become a reward: mean, strict, subgoals or weighted.")
+]

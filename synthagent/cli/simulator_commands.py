@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Config, Json, Mode, Store, TaskFile, Tools, User
+from synthagent.cli.options import Config, Json, JudgeWay, Mode, RunPath, Store, TaskFile, Tools, User
 
 audit = typer.Typer(help="What a task set is worth.", no_args_is_help=True, rich_markup_mode=None)
 maps = typer.Typer(help="Response maps of simulated tools.", no_args_is_help=True, rich_markup_mode=None)
@@ -138,6 +138,29 @@ def select(
     from synthagent.cli.passports import run_select
 
     run_select(tasks, band, agent, by, families, out, json)
+
+
+@audit.command("judge")
+def audit_judge(
+    run: RunPath,
+    judge: Annotated[str, typer.Option(help="The model that judges.", show_default=False)],
+    repeats: Annotated[int, typer.Option("--repeats", "-r", help="Times each episode is judged.", min=2)] = 6,
+    judge_mode: JudgeWay = "checks",
+    open_: Annotated[
+        str | None, typer.Option("--open", help="Take away checks with these operators, such as said,declined.")
+    ] = None,
+    only_open: Annotated[bool, typer.Option("--only-open", help="Do not ask about what has a check.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many episodes.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Keep every judgment here (JSONL).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """How steady a judge is, and how often it says what code knows."""
+    from synthagent.cli.judging import bench, run_judge, trial
+
+    wanted = trial(repeats, open_, only_open=only_open)
+    run_judge(run, bench(judge, judge_mode), wanted, limit, out, resume, config, json)
 
 
 @audit.command("stats")

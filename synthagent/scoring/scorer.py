@@ -9,8 +9,8 @@ from synthagent.schema.scores import FormulaName, Score, Scored, Unscored, Verdi
 from synthagent.schema.tasks import Criterion, Rubric
 from synthagent.scoring.blame import cause_of
 from synthagent.scoring.checks import Evidence, decide
-from synthagent.scoring.citations import opened
-from synthagent.scoring.judge import Judge, verdict_of
+from synthagent.scoring.citations import Open, opened
+from synthagent.scoring.judge import Judge, Ruling, verdict_of
 from synthagent.scoring.reward import formula_of, gate_of, share
 from synthagent.simulation.episode import Stage, replay
 from synthagent.simulation.world import Final
@@ -58,19 +58,28 @@ async def judged(stage: Stage, episode: Episode, final: Final | None = None, sco
 
     In the judge's mode `paper` it decides everything, and no check is looked at.
     """
-    judge = scoring.judge
     asked = opened(stage.task.rubric, stage.task.brief, all_=scoring.paper)
-    if judge is None or not asked:
+    if scoring.judge is None or not asked:
         return score(stage, episode, final, scoring)
+    return (await ruled(stage, episode, scoring, asked, final))[0]
+
+
+async def ruled(
+    stage: Stage, episode: Episode, scoring: Scoring, asked: Sequence[Open], final: Final | None = None
+) -> tuple[Score, dict[str, Ruling]]:
+    """(the score, what the judge makes of each criterion it was asked about). Where there is a check, it decides."""
+    judge = scoring.judge
+    assert judge is not None
     if failed := _unplayed(stage, episode):
-        return failed
+        return failed, {}
+    rulings: dict[str, Ruling] = {}
     try:
-        verdicts = {} if scoring.paper else _checked(stage, episode, final)
-        rulings = await judge.rule(stage.task.brief, episode, asked)
-        verdicts |= {id_: verdict_of(id_, ruling) for id_, ruling in rulings.items()}
-        return _scored(stage, episode, verdicts, scoring)
+        checked = {} if scoring.paper else _checked(stage, episode, final)
+        rulings = await judge.rule(stage.task.brief, episode, asked) if asked else {}
+        told = {id_: verdict_of(id_, ruling) for id_, ruling in rulings.items() if id_ not in checked}
+        return _scored(stage, episode, told | checked, scoring), rulings
     except EpisodeFailure as error:
-        return _unscored(stage, episode, error.blame, error.reason, str(error), judge.name)
+        return _unscored(stage, episode, error.blame, error.reason, str(error), judge.name), rulings
 
 
 def _unplayed(stage: Stage, episode: Episode) -> Unscored | None:

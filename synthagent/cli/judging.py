@@ -1,0 +1,184 @@
+"""Who judges, and how episodes are scored; and audit judge: how steady a judge is."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import cast, get_args
+
+import anyio
+
+from synthagent import prompts
+from synthagent.audit.judging import Judgment, Subject, judgment, steadiness, subject
+from synthagent.cli.agents import Role, role
+from synthagent.cli.casting import Models
+from synthagent.cli.console import print_json, print_table, progress, say
+from synthagent.config import Settings, settings
+from synthagent.errors import Blame, InputError
+from synthagent.schema.checks import OPERATORS
+from synthagent.schema.episodes import Episode
+from synthagent.schema.record import dump
+from synthagent.schema.scores import JudgeMode, Unscored
+from synthagent.schema.tasks import Task
+from synthagent.scoring.judge import PROMPTS, Judge
+from synthagent.scoring.reward import formula_of
+from synthagent.scoring.scorer import Scoring
+from synthagent.simulation.episode import prepare
+from synthagent.storage.journal import Journal, records
+from synthagent.storage.run_folder import RunFolder
+from synthagent.workers import Streak, work_off
+
+WARM = 0.7
+"""Least temperature of further votes: a judge that is cold says the same again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Who judges."""
+
+    judge: Role | None = None
+    """None: nobody; what code cannot see stays unscored."""
+    mode: JudgeMode = "checks"
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Prompt -> fingerprint, of those that are used."""
+        return {name: prompts.fingerprint(name) for name in PROMPTS} if self.judge else {}
+
+
+def bench(judge: str | None, mode: str) -> Bench:
+    """What the options say. Raises `InputError`."""
+    if mode not in get_args(JudgeMode):
+        raise InputError(f"--judge-mode: '{mode}' is not one of {', '.join(get_args(JudgeMode))}")
+    if judge is None and mode == "paper":
+        raise InputError("--judge-mode paper: there is no judge", way_out="give --judge MODEL")
+    return Bench(None if judge is None else role(judge, "--judge"), cast(JudgeMode, mode))
+
+
+@asynccontextmanager
+async def scoring(who: Bench, chosen: Settings, models: Models | None = None) -> AsyncIterator[Scoring]:
+    """How episodes are scored, for as long as the judge is open."""
+    async with AsyncExitStack() as stack:
+        yield await scoring_of(who, chosen, models or Models(stack, chosen))
+
+
+async def scoring_of(who: Bench, chosen: Settings, models: Models, draw: int = 0) -> Scoring:
+    """How episodes are scored. Raises `InputError` for weights that weigh nothing."""
+    try:
+        formula_of(chosen.reward, chosen.reward_weights)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if who.judge is None:
+        return Scoring(None, chosen.reward, chosen.reward_weights)
+    asked = await models.structured(who.judge, "judge", chosen.judge_temperature, chosen.judge_tokens)
+    voting = await models.structured(
+        who.judge, "judge", max(chosen.judge_temperature, WARM), chosen.judge_tokens
+    )  # fmt: skip
+    judge = Judge(asked, who.judge.name, who.mode, voting=voting, votes=chosen.judge_votes, draw=draw)
+    return Scoring(judge, chosen.reward, chosen.reward_weights)
+
+
+# ---- audit judge
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What an audit of a judge does."""
+
+    repeats: int
+    blind: tuple[str, ...] = ()
+    """Operators whose checks are taken away, so that the judge decides what they decide."""
+    only_open: bool = False
+    """The judge is not asked about what has a check."""
+
+
+def trial(repeats: int, open_: str | None, *, only_open: bool) -> Trial:
+    """What the options say. Raises `InputError`."""
+    blind = tuple(filter(None, (name.strip() for name in (open_ or "").split(","))))
+    unknown = [name for name in blind if name not in OPERATORS]
+    if unknown:
+        raise InputError(f"--open: unknown operator '{unknown[0]}'", way_out=f"known: {', '.join(OPERATORS)}")
+    return Trial(repeats, blind, only_open)
+
+
+def run_judge(
+    run: Path, who: Bench, wanted: Trial, limit: int | None, out: Path | None, resume: bool, config: Path | None,
+    json: bool,
+) -> None:  # fmt: skip
+    """Judges a run's episodes again and again, and prints how steady that is."""
+    chosen = settings(config, {})
+    if who.judge is None:
+        raise InputError("--judge: give a model")
+    found = _kept(out, resume)
+    with RunFolder.open(run) as folder:
+        tasks = {task.id: task for task in folder.tasks()}
+        episodes = list(islice((one for one in folder.episodes() if one.failure is None), limit))
+    anyio.run(_tried, tasks, episodes, who, wanted, chosen, found, out)
+    figures = steadiness(one for one in found if one.draw < wanted.repeats)
+    if json:
+        print_json(asdict(figures))
+        return
+    print_table([{"figure": name, "value": value} for name, value in asdict(figures).items()], ("figure", "value"))
+    if not figures.ratings:
+        say("code decides every criterion: the judge was asked nothing")
+
+
+def _kept(out: Path | None, resume: bool) -> list[Judgment]:
+    if out is None or not out.exists():
+        return []
+    if not resume:
+        raise InputError("is there already", where=str(out), way_out="go on with --resume, or use another --out")
+    return list(records(out, Judgment))
+
+
+async def _tried(
+    tasks: Mapping[str, Task], episodes: Sequence[Episode], who: Bench, wanted: Trial, chosen: Settings,
+    found: list[Judgment], out: Path | None,
+) -> None:  # fmt: skip
+    done = {(one.agent, one.task_id, one.sample, one.draw) for one in found}
+    subjects = _Subjects(tasks, wanted.blind)
+    streak = Streak("judgments")
+    async with AsyncExitStack() as stack:
+        models = Models(stack, chosen)
+        judges = [await scoring_of(who, chosen, models, draw) for draw in range(wanted.repeats)]
+        journal = stack.enter_context(Journal.open(out) if out else nullcontext())
+
+        async def do(job: tuple[Episode, int]) -> None:
+            episode, draw = job
+            one = await judgment(subjects.of(episode), episode, judges[draw], draw, everything=not wanted.only_open)
+            found.append(one)
+            if journal is not None:
+                journal.append(dump(one) | {"score": {"kind": one.score.kind, **dump(one.score)}})
+            tick(f"({one.score.reason if isinstance(one.score, Unscored) else 'judged'})")
+            streak.see(_lost(one))
+
+        jobs = [(e, draw) for e in episodes for draw in range(wanted.repeats)
+                if (e.agent, e.task_id, e.sample, draw) not in done]  # fmt: skip
+        with progress("judgments", len(jobs)) as tick:
+            await work_off(jobs, do, chosen.in_flight)
+
+
+class _Subjects:
+    """The episodes being judged, the oldest dropped first: the repetitions of one share its replay."""
+
+    def __init__(self, tasks: Mapping[str, Task], blind: Sequence[str], most: int = 64):
+        self._tasks, self._blind, self._most = tasks, blind, most
+        self._kept: OrderedDict[tuple[str, str, int], Subject] = OrderedDict()
+
+    def of(self, episode: Episode) -> Subject:
+        key = (episode.agent, episode.task_id, episode.sample)
+        if key not in self._kept:
+            self._kept[key] = subject(prepare(self._tasks[episode.task_id]), episode, self._blind)
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+def _lost(one: Judgment) -> str | None:
+    """What infrastructure did to a judgment; None if it came."""
+    score = one.score
+    if isinstance(score, Unscored) and score.blame is Blame.JUDGE and score.reason.startswith("model:"):
+        return f"{score.reason}: {score.detail[:300]}"
+    return None
