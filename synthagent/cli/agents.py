@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,10 @@ import anyio
 from synthagent import plugins
 from synthagent.config import Settings
 from synthagent.errors import InputError
+from synthagent.llm.ledger import Ledger, metered
 from synthagent.llm.model import ChatModel
+from synthagent.llm.prices import price_of
+from synthagent.llm.structured import Ladder, Structured
 from synthagent.simulation.agent import ToolForm
 from synthagent.simulation.scripted_agents import AGENTS
 
@@ -147,3 +150,28 @@ def remote(
         rng=random.Random(),
         sleep=anyio.sleep,
     )
+
+
+class Models:
+    """Models by role, each opened once and closed with the stack."""
+
+    def __init__(self, stack: AsyncExitStack, settings: Settings, environ: Mapping[str, str] = os.environ):
+        self.ledger = Ledger()
+        """What users, tools and judges were asked; the agents' tokens are in their episodes."""
+        self._stack, self._settings, self._environ = stack, settings, environ
+        self._open: dict[Role, tuple[ChatModel, ToolForm]] = {}
+        self._ladders: dict[Role, Ladder] = {}
+
+    async def get(self, who: Role) -> tuple[ChatModel, ToolForm]:
+        """The model of a role, and how it is told of tools."""
+        if who not in self._open:
+            self._open[who] = await self._stack.enter_async_context(open_model(who, self._settings, self._environ))
+        return self._open[who]
+
+    async def structured(self, who: Role, part: str, temperature: float, max_tokens: int) -> Structured:
+        """The model of a role, to be asked for types in one part; what it can do is found out once."""
+        model, _ = await self.get(who)
+        ladder = self._ladders.setdefault(who, Ladder())
+        price = price_of(who.argument.partition("@")[0], self._settings.prices)
+        asked = metered(model, self.ledger, part, price=price)
+        return Structured(asked, ladder, temperature=temperature, max_tokens=max_tokens)

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import get_args
 
 from synthagent import prompts
-from synthagent.cli.agents import Role, open_model, role
+from synthagent.cli.agents import Models, Role, role
+from synthagent.cli.bench import NOBODY, Bench, scoring_of
 from synthagent.config import Settings
 from synthagent.errors import InputError
-from synthagent.llm.ledger import Ledger, metered
-from synthagent.llm.model import ChatModel
-from synthagent.llm.prices import price_of
-from synthagent.llm.structured import Ladder, Structured
+from synthagent.llm.ledger import Ledger
 from synthagent.rollouts.group import Casting
 from synthagent.schema.messages import Protocol, Usage
+from synthagent.scoring.scorer import Scoring
 from synthagent.serve.access import TOKEN_ENV
 from synthagent.simulation.agent import Agent, ToolForm
 from synthagent.simulation.episode import Cast, Stage, facts_user
@@ -49,6 +48,7 @@ class Others:
     faults: float = 0.0
     """Share of tool calls that fail on purpose."""
     lint: bool = True
+    bench: Bench = NOBODY
     strict: bool = True
     """Whether a user's error is asked for again and then fails the episode, or only noted."""
 
@@ -61,12 +61,12 @@ class Others:
     def prompts(self) -> dict[str, str]:
         """Prompt -> fingerprint, of those that are used."""
         tools = {name: prompts.fingerprint(name) for name in (SYSTEM, CALL)} if self.tools else {}
-        return {**tools, **(user_fingerprints() if self.user else {})}
+        return {**tools, **(user_fingerprints() if self.user else {}), **self.bench.prompts}
 
 
 def others(
     user: str, tools: str | None, mode: str, store: str | None, tasks: Path, faults: float, *, lint: bool = True,
-    strict: bool = True,
+    strict: bool = True, bench: Bench = NOBODY,
 ) -> Others:  # fmt: skip
     """What the options say. Without a store, the map lies beside the tasks. Raises `InputError`."""
     if mode not in MODES:
@@ -80,6 +80,7 @@ def others(
         store=store or str(map_beside(tasks)),
         faults=faults,
         lint=lint,
+        bench=bench,
         strict=strict,
     )
 
@@ -103,6 +104,7 @@ class Company:
     """Everybody, and what they were asked."""
 
     cast: Casting
+    scoring: Scoring
     tools: ResponseMap | None
     ledger: Ledger
 
@@ -115,37 +117,12 @@ class Company:
                 f"response map: {asked.hits} hits, {asked.misses} misses ({asked.aliases} answered already), "
                 f"{asked.calls} model calls"
             )
-        for part in ("user", "tools"):
+        for part in ("user", "tools", "judge"):
             entries = [entry for (who, _), entry in self.ledger.entries.items() if who == part]
             if entries:
                 calls, paid = sum(e.calls for e in entries), sum((e.paid for e in entries), Usage())
                 found.append(f"{part}: {calls} model calls, {paid.prompt} tokens read, {paid.completion} written")
         return found
-
-
-class Models:
-    """Models by role, each opened once and closed with the stack."""
-
-    def __init__(self, stack: AsyncExitStack, settings: Settings, environ: Mapping[str, str] = os.environ):
-        self.ledger = Ledger()
-        """What users and tools were asked; the agents' tokens are in their episodes."""
-        self._stack, self._settings, self._environ = stack, settings, environ
-        self._open: dict[Role, tuple[ChatModel, ToolForm]] = {}
-        self._ladders: dict[Role, Ladder] = {}
-
-    async def get(self, who: Role) -> tuple[ChatModel, ToolForm]:
-        """The model of a role, and how it is told of tools."""
-        if who not in self._open:
-            self._open[who] = await self._stack.enter_async_context(open_model(who, self._settings, self._environ))
-        return self._open[who]
-
-    async def structured(self, who: Role, part: str, temperature: float, max_tokens: int) -> Structured:
-        """The model of a role, to be asked for types in one part; what it can do is found out once."""
-        model, _ = await self.get(who)
-        ladder = self._ladders.setdefault(who, Ladder())
-        price = price_of(who.argument.partition("@")[0], self._settings.prices)
-        asked = metered(model, self.ledger, part, price=price)
-        return Structured(asked, ladder, temperature=temperature, max_tokens=max_tokens)
 
 
 @asynccontextmanager
@@ -203,12 +180,13 @@ async def casting(
         models = Models(stack, settings, environ)
         all_ = await stack.enter_async_context(troupe(with_ or Others(), settings, seed, models))
         agent, form = await _agents(who, settings, seed, models)
+        scoring = await scoring_of((with_ or Others()).bench, settings, models)
 
         def cast_(stage: Stage, sample: int) -> Cast:
             user, faults = all_.user(stage, sample), all_.faults(stage, sample)
             return Cast(agent(stage, sample), user, protocol, form, all_.tools, faults)
 
-        yield Company(cast_, all_.tools, models.ledger)
+        yield Company(cast_, scoring, all_.tools, models.ledger)
 
 
 async def _agents(

@@ -8,7 +8,8 @@ from typing import Any
 
 import anyio
 
-from synthagent.cli.casting import Models, Others, mapped
+from synthagent.cli.agents import Models
+from synthagent.cli.casting import Others, mapped
 from synthagent.cli.console import print_json, progress, say
 from synthagent.config import Settings, settings
 from synthagent.schema.tasks import Task

@@ -1,86 +1,29 @@
-"""Who judges, and how episodes are scored; and audit judge: how steady a judge is."""
+"""audit judge: how steady a judge is, and how often it says what code knows."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import cast, get_args
 
 import anyio
 
-from synthagent import prompts
 from synthagent.audit.judging import Judgment, Subject, judgment, steadiness, subject
-from synthagent.cli.agents import Role, role
-from synthagent.cli.casting import Models
+from synthagent.cli.agents import Models
+from synthagent.cli.bench import Bench, scoring_of
 from synthagent.cli.console import print_json, print_table, progress, say
 from synthagent.config import Settings, settings
 from synthagent.errors import Blame, InputError
 from synthagent.schema.checks import OPERATORS
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import dump
-from synthagent.schema.scores import JudgeMode, Unscored
+from synthagent.schema.scores import Unscored
 from synthagent.schema.tasks import Task
-from synthagent.scoring.judge import PROMPTS, Judge
-from synthagent.scoring.reward import formula_of
-from synthagent.scoring.scorer import Scoring
 from synthagent.simulation.episode import prepare
 from synthagent.storage.journal import Journal, records
 from synthagent.storage.run_folder import RunFolder
 from synthagent.workers import Streak, work_off
-
-WARM = 0.7
-"""Least temperature of further votes: a judge that is cold says the same again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Who judges."""
-
-    judge: Role | None = None
-    """None: nobody; what code cannot see stays unscored."""
-    mode: JudgeMode = "checks"
-
-    @property
-    def prompts(self) -> dict[str, str]:
-        """Prompt -> fingerprint, of those that are used."""
-        return {name: prompts.fingerprint(name) for name in PROMPTS} if self.judge else {}
-
-
-def bench(judge: str | None, mode: str) -> Bench:
-    """What the options say. Raises `InputError`."""
-    if mode not in get_args(JudgeMode):
-        raise InputError(f"--judge-mode: '{mode}' is not one of {', '.join(get_args(JudgeMode))}")
-    if judge is None and mode == "paper":
-        raise InputError("--judge-mode paper: there is no judge", way_out="give --judge MODEL")
-    return Bench(None if judge is None else role(judge, "--judge"), cast(JudgeMode, mode))
-
-
-@asynccontextmanager
-async def scoring(who: Bench, chosen: Settings, models: Models | None = None) -> AsyncIterator[Scoring]:
-    """How episodes are scored, for as long as the judge is open."""
-    async with AsyncExitStack() as stack:
-        yield await scoring_of(who, chosen, models or Models(stack, chosen))
-
-
-async def scoring_of(who: Bench, chosen: Settings, models: Models, draw: int = 0) -> Scoring:
-    """How episodes are scored. Raises `InputError` for weights that weigh nothing."""
-    try:
-        formula_of(chosen.reward, chosen.reward_weights)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if who.judge is None:
-        return Scoring(None, chosen.reward, chosen.reward_weights)
-    asked = await models.structured(who.judge, "judge", chosen.judge_temperature, chosen.judge_tokens)
-    voting = await models.structured(
-        who.judge, "judge", max(chosen.judge_temperature, WARM), chosen.judge_tokens
-    )  # fmt: skip
-    judge = Judge(asked, who.judge.name, who.mode, voting=voting, votes=chosen.judge_votes, draw=draw)
-    return Scoring(judge, chosen.reward, chosen.reward_weights)
-
-
-# ---- audit judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Config, Json, Knob, Mode, RunPath, Store, TaskFile, Tools, User
+from synthagent.cli import scoring_commands
+from synthagent.cli.options import (
+    Config,
+    Formula,
+    Json,
+    JudgeRole,
+    JudgeWay,
+    Knob,
+    Mode,
+    Store,
+    TaskFile,
+    Tools,
+    User,
+)
 from synthagent.cli.simulator_commands import audit, maps, select, serve
 
 app = typer.Typer(
@@ -256,6 +269,9 @@ def rollout(
     map_store: Store = None,
     faults: Annotated[float, typer.Option(help="Share of tool calls that are made to fail.", min=0, max=1)] = 0.0,
     lint: Annotated[bool, typer.Option(help="Look over what a model says as the user.")] = True,
+    judge: JudgeRole = None,
+    judge_mode: JudgeWay = "checks",
+    reward: Formula = None,
     n: Annotated[int, typer.Option("-n", help="Episodes a task.", min=1)] = 1,
     protocol: Annotated[str, typer.Option(help="text, tools or tags.")] = "text",
     limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
@@ -280,36 +296,21 @@ def rollout(
     json: Json = False,
 ) -> None:
     """Let agents play tasks, score them, and keep everything in a run folder."""
+    from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
     from synthagent.cli.rollout import run_rollout
 
     options = {
         "in_flight": in_flight, "temperature": temperature, "max_tokens": max_tokens, "turns": turns, "tokens": tokens,
         "malformed": malformed, "seconds": seconds, "key_env": key_env, "request_timeout": request_timeout,
-        "threads": threads, "tool_form": tool_form,
+        "threads": threads, "tool_form": tool_form, "reward": reward,
     }  # fmt: skip
-    with_ = others(user, tools, map_, map_store, tasks, faults, lint=lint)
+    with_ = others(user, tools, map_, map_store, tasks, faults, lint=lint, bench=bench(judge, judge_mode))
     run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)
 
 
-@app.command()
-def score(run: RunPath, json: Json = False) -> None:
-    """Score the stored episodes of a run again, without playing them."""
-    from synthagent.cli.report import run_score
-
-    run_score(run, json)
-
-
-@app.command()
-def report(
-    run: RunPath,
-    compare: Annotated[Path | None, typer.Option(help="Another run: differences, paired by task.")] = None,
-    json: Json = False,
-) -> None:
-    """Reward, violations, blame, tokens and time per agent."""
-    from synthagent.cli.report import run_report
-
-    run_report(run, compare, json)
+app.command()(scoring_commands.score)
+app.command()(scoring_commands.report)
 
 
 @models.command("fetch")

@@ -82,7 +82,9 @@ async def _played(
     tasks: Sequence[Task], who: Role, protocol: Protocol, chosen: Settings, with_: Others, n: int, seed: int, sink: Sink
 ) -> None:
     async with casting(who, protocol, chosen, seed, with_) as company:
-        await roll_batch(tasks, Order(who.name, company.cast, chosen.limits, n, seed, chosen.in_flight), sink)
+        await roll_batch(
+            tasks, Order(who.name, company.cast, chosen.limits, n, seed, chosen.in_flight, company.scoring), sink
+        )
         for line in company.told():
             say(line)
 

@@ -1,17 +1,20 @@
-"""report and score: what a run came to."""
+"""report: what a run came to."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from synthagent.cli.console import print_json, print_table, progress, say
-from synthagent.evaluation.report import AgentLine, Comparison, compare, lines
-from synthagent.schema.scores import Scored
-from synthagent.scoring.reward import reward_hash
-from synthagent.scoring.scorer import score
-from synthagent.simulation.episode import Stage, prepare
+from synthagent.cli.console import print_json, print_table, say
+from synthagent.evaluation.flips import Changes, Flips, Scoring, changes
+from synthagent.evaluation.report import AgentLine, BlameLine, Comparison, blames, compare, lines
+from synthagent.schema.record import Record
+from synthagent.schema.tasks import play_id_of
 from synthagent.storage.run_folder import RunFolder
+from synthagent.storage.tables import EpisodeRow
 
 COLUMNS = tuple(AgentLine.model_fields)
+_SHOWN = 20
+"""Flipping criteria printed; all of them go into --json."""
 
 
 def print_report(rows: Sequence[AgentLine]) -> None:
@@ -19,53 +22,69 @@ def print_report(rows: Sequence[AgentLine]) -> None:
     print_table([row.model_dump() for row in rows], COLUMNS)
 
 
-def run_report(path: Path, other: Path | None, json: bool) -> None:
-    """Prints a run's table, and with another run the paired differences."""
+def run_report(path: Path, other: Path | None, json: bool, *, blame: bool = False) -> None:
+    """Prints a run's table, who is to blame for what it lost, and what differs from another run."""
     with RunFolder.open(path) as folder:
         rows = lines(folder.index.rows())
-        differences: list[Comparison] = []
-        if other is not None:
-            with RunFolder.open(other) as second:
-                differences = compare(folder.index.rows(), second.index.rows())
+        blamed = blames(folder.index.rows())
+        found = _compared(folder, other) if other is not None else None
     if json:
-        agents = [row.model_dump(mode="json") for row in rows]
-        compared = [row.model_dump(mode="json") for row in differences]
-        print_json(agents if other is None else {"agents": agents, "comparison": compared})
+        print_json(_as_json(rows, blamed if blame else None, found))
         return
     print_report(rows)
-    if other is not None:
-        title = f"reward in {path} less reward in {other}, paired by task"
-        print_table([row.model_dump() for row in differences], tuple(Comparison.model_fields), title)
+    if blame:
+        _print_blames(blamed)
+    if found is not None:
+        _print_comparison(path, other, *found)
 
 
-def run_score(path: Path, json: bool) -> None:
-    """Scores every stored episode again by replaying its calls, and appends the scores."""
-    changed = count = unscored = 0
-    scored: list[Scored] = []
-    with RunFolder.open(path, write=True) as folder:
-        tasks = {task.id: task for task in folder.tasks()}
-        old = {
-            (line.agent, line.score.task_id, line.score.sample, line.score.rubric_id): line.score
-            for line in folder.scores()
-        }
-        stage: Stage | None = None
-        with progress("scoring", len(folder.done())) as tick:
-            for episode in folder.episodes():
-                if stage is None or stage.task.id != episode.task_id:
-                    stage = prepare(tasks[episode.task_id])
-                new = score(stage, episode)
-                count += 1
-                if old.get((episode.agent, new.task_id, new.sample, new.rubric_id)) != new:
-                    changed += 1
-                    folder.add_score(episode.agent, new)
-                if isinstance(new, Scored):
-                    scored.append(new)
-                else:
-                    unscored += 1
-                tick(f"({changed} changed)")
-    figures = {"episodes": count, "changed": changed, "unscored": unscored, "reward_hash": reward_hash(scored)}
-    if json:
-        print_json(figures)
-    else:
-        say(f"{count} episodes scored again, {changed} scores changed, {unscored} unscored")
-        say(f"reward hash {figures['reward_hash']}")
+def _as_json(
+    rows: Sequence[AgentLine], blamed: Sequence[BlameLine] | None, found: tuple[Sequence[Comparison], Changes] | None
+) -> Any:
+    agents = _plain(rows)
+    if blamed is None and found is None:
+        return agents
+    result: dict[str, Any] = {"agents": agents}
+    if blamed is not None:
+        result["blame"] = _plain(blamed)
+    if found is not None:
+        result |= {"comparison": _plain(found[0]), "changes": found[1].model_dump(mode="json")}
+    return result
+
+
+def _plain(records: Sequence[Record]) -> list[Any]:
+    return [record.model_dump(mode="json") for record in records]
+
+
+def _compared(folder: RunFolder, path: Path) -> tuple[list[Comparison], Changes]:
+    with RunFolder.open(path) as other:
+        mine, theirs = ({task.id: task for task in one.tasks()} for one in (folder, other))
+        # The same play under another rubric is another task, and still a pair.
+        plays = {id_: play_id_of(task) for id_, task in (mine | theirs).items()}
+
+        def renamed(row: EpisodeRow) -> EpisodeRow:
+            return row.model_copy(update={"task_id": plays.get(row.task_id, row.task_id)})
+
+        differences = compare(map(renamed, folder.index.rows()), map(renamed, other.index.rows()))
+        return differences, changes(Scoring(mine, folder.scores()), Scoring(theirs, other.scores()))
+
+
+def _print_blames(blamed: Sequence[BlameLine]) -> None:
+    if not blamed:
+        say("no zeros, and nothing unscored")
+        return
+    print_table([line.model_dump() for line in blamed], tuple(BlameLine.model_fields), "zeros and unscored")
+
+
+def _print_comparison(path: Path, other: Path | None, differences: Sequence[Comparison], found: Changes) -> None:
+    title = f"reward in {path} less reward in {other}, paired by task"
+    print_table([row.model_dump() for row in differences], tuple(Comparison.model_fields), title)
+    if found.flips:
+        rows = [flip.model_dump() for flip in found.flips[:_SHOWN]]
+        print_table(rows, tuple(Flips.model_fields), "verdicts that flip, criterion by criterion")
+    if len(found.flips) > _SHOWN:
+        say(f"and {len(found.flips) - _SHOWN} more: --json has them all")
+    say(
+        f"{found.episodes} episodes in both, {found.rewards_changed} rewards changed, {found.scored_now} scored only "
+        f"here, {found.unscored_now} only there; {found.verdicts} verdicts compared"
+    )

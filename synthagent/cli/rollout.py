@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -10,7 +11,8 @@ from typing import Any, cast, get_args
 import anyio
 
 from synthagent import __version__
-from synthagent.cli.agents import Role, role
+from synthagent.cli.agents import Models, Role, role
+from synthagent.cli.bench import scoring_of
 from synthagent.cli.casting import FACTS, Others, casting
 from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.report import print_report
@@ -22,7 +24,7 @@ from synthagent.rollouts.group import Outcome
 from synthagent.schema.messages import Protocol
 from synthagent.schema.scores import Scored
 from synthagent.schema.tasks import Task
-from synthagent.scoring.scorer import score
+from synthagent.scoring.scorer import judged
 from synthagent.simulation.agent import OPENING, opening_fingerprint
 from synthagent.simulation.episode import prepare
 from synthagent.storage.manifest import Manifest
@@ -87,6 +89,9 @@ def manifest_for(
         map_store=others.store if others.simulating else "",
         faults=others.faults,
         lint=others.lint,
+        judge=others.bench.judge.name if others.bench.judge else None,
+        judge_mode=others.bench.mode,
+        reward=chosen.reward,
         protocol=cast(Protocol, protocol),
         limits=chosen.limits,
         seed=seed,
@@ -113,7 +118,7 @@ def roll_into(
     folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings, with_: Others | None = None
 ) -> None:
     """Plays what the folder does not hold yet. What failed through no fault of agent or task is tried again."""
-    _score_left_over(folder)
+    anyio.run(_score_left_over, folder, with_ or Others(), chosen)
     done = folder.done(retry=[Blame.INFRASTRUCTURE, Blame.TOOLS, Blame.USER])
     manifest = folder.manifest
     count = sum(1 for _ in folder.tasks())
@@ -140,21 +145,25 @@ async def _roll(
     with_: Others | None,
 ) -> None:  # fmt: skip
     async with casting(who, protocol, chosen, manifest.seed, with_) as company:
-        order = Order(who.name, company.cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight)
+        order = Order(
+            who.name, company.cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight, company.scoring
+        )
         await roll_batch(tasks, order, sink, done)
         for line in company.told():
             say(line)
 
 
-def _score_left_over(folder: RunFolder) -> None:
+async def _score_left_over(folder: RunFolder, with_: Others, chosen: Settings) -> None:
     """Scores episodes whose process died before their score was written."""
     left = folder.unscored_keys()
     if not left:
         return
     tasks = {task.id: task for task in folder.tasks()}
-    for key in sorted(left):
-        episode = folder.load_episode(*key)
-        folder.add_score(key.agent, score(prepare(tasks[key.task_id]), episode))
+    async with AsyncExitStack() as stack:
+        scoring = await scoring_of(with_.bench, chosen, Models(stack, chosen))
+        for key in sorted(left):
+            stage = prepare(tasks[key.task_id])
+            folder.add_score(key.agent, await judged(stage, folder.load_episode(*key), scoring=scoring))
 
 
 class _Mean:

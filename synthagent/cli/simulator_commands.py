@@ -157,7 +157,8 @@ def audit_judge(
     json: Json = False,
 ) -> None:
     """How steady a judge is, and how often it says what code knows."""
-    from synthagent.cli.judging import bench, run_judge, trial
+    from synthagent.cli.bench import bench
+    from synthagent.cli.judging import run_judge, trial
 
     wanted = trial(repeats, open_, only_open=only_open)
     run_judge(run, bench(judge, judge_mode), wanted, limit, out, resume, config, json)

@@ -17,8 +17,8 @@ from synthagent.audit.compilation import Verdict, compiled_task
 from synthagent.audit.consistency import CLASSES, Certificate, certify
 from synthagent.audit.red_team import MOST, RedTeam, attack, worst
 from synthagent.audit.users import UserTurn, rates
-from synthagent.cli.agents import role
-from synthagent.cli.casting import Models, Others, casting, map_beside, mapped
+from synthagent.cli.agents import Models, role
+from synthagent.cli.casting import Others, casting, map_beside, mapped
 from synthagent.cli.console import print_json, print_table, progress, say
 from synthagent.config import Settings, settings
 from synthagent.errors import InputError

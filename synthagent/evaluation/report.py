@@ -3,14 +3,17 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Literal
 
+from synthagent.errors import Blame
 from synthagent.intervals import Interval, clustered, paired
 from synthagent.schema.record import Record
 from synthagent.storage.tables import EpisodeRow
 
 
 class AgentLine(Record):
-    """One agent's line in a report. Means are over scored episodes; None where there is nothing to average."""
+    """One agent's line in a report. Means are over scored episodes, but for zeros that the agent did not cause; None
+    where there is nothing to average."""
 
     agent: str
     episodes: int
@@ -30,6 +33,23 @@ class AgentLine(Record):
     """Read and written by the agent's model."""
     seconds: float
     """Summed over episodes."""
+
+
+class BlameLine(Record):
+    """Zeros, or episodes without a reward, that one cause explains."""
+
+    agent: str
+    outcome: Literal["zero", "unscored"]
+    blame: Blame
+    reason: str
+    """`rule:ID`, `user_withheld`, ... or what made the episode unscored; criteria are put together as `rule`."""
+    count: int
+    share: float
+    """Of the agent's episodes."""
+    counts: bool
+    """Whether training and metrics take these episodes."""
+    example: str
+    """One of them, as `synthagent show RUN` names it."""
 
 
 class Comparison(Record):
@@ -52,8 +72,39 @@ def lines(rows: Iterable[EpisodeRow]) -> list[AgentLine]:
     return [_line(agent, group) for agent, group in groups.items()]
 
 
+def blames(rows: Iterable[EpisodeRow]) -> list[BlameLine]:
+    """Every zero and every unscored episode under its cause, the most frequent first."""
+    totals: Counter[str] = Counter()
+    groups: dict[tuple[str, Literal["zero", "unscored"], Blame, str], list[EpisodeRow]] = defaultdict(list)
+    for row in rows:
+        totals[row.agent] += 1
+        if row.unscored_blame is not None:
+            groups[row.agent, "unscored", row.unscored_blame, row.unscored_reason or ""].append(row)
+        elif row.blame is not None:
+            groups[row.agent, "zero", row.blame, (row.reason or "").partition(":")[0]].append(row)
+    found = [
+        BlameLine(
+            agent=agent,
+            outcome=outcome,
+            blame=blame,
+            reason=reason,
+            count=len(group),
+            share=len(group) / totals[agent],
+            counts=outcome == "zero" and blame is Blame.AGENT,
+            example=f"{group[0].task_id} --sample {group[0].sample}",
+        )
+        for (agent, outcome, blame, reason), group in groups.items()
+    ]
+    return sorted(found, key=lambda line: -line.count)
+
+
+def _counts(row: EpisodeRow) -> bool:
+    """Whether the episode has a reward that says something of the agent."""
+    return row.reward is not None and row.blame in (None, Blame.AGENT)
+
+
 def _line(agent: str, rows: list[EpisodeRow]) -> AgentLine:
-    scored = [row for row in rows if row.reward is not None]
+    scored = [row for row in rows if _counts(row)]
     interval = clustered([(row.family or row.task_id, row.reward) for row in scored if row.reward is not None])
     blame = Counter(str(found) for row in rows if (found := row.unscored_blame or row.blame))
     return AgentLine(
@@ -65,7 +116,7 @@ def _line(agent: str, rows: list[EpisodeRow]) -> AgentLine:
         gate_violations=sum(row.gate == 0 for row in scored),
         subgoals_mean=_mean([row.n for row in scored if row.n is not None]),
         interactions_mean=_mean([row.i for row in scored if row.i is not None]),
-        unscored=len(rows) - len(scored),
+        unscored=sum(row.reward is None for row in rows),
         blame=dict(sorted(blame.items())),
         tokens=sum(row.prompt_tokens + row.completion_tokens for row in rows),
         seconds=round(sum(row.seconds for row in rows), 3),
@@ -97,7 +148,7 @@ def compare(run: Iterable[EpisodeRow], other: Iterable[EpisodeRow]) -> list[Comp
 def _triples(rows: Iterable[EpisodeRow]) -> dict[str, list[tuple[str, str, float]]]:
     found: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
     for row in rows:
-        if row.reward is not None:
+        if row.reward is not None and _counts(row):
             found[row.agent].append((row.family or row.task_id, row.task_id, row.reward))
     return found
 

@@ -9,6 +9,7 @@ from synthagent.rollouts.group import Casting, Outcome, broken_task, roll
 from synthagent.schema.episodes import Limits
 from synthagent.schema.scores import Unscored
 from synthagent.schema.tasks import Task
+from synthagent.scoring.scorer import PLAIN, Scoring
 from synthagent.simulation.episode import Stage, prepare
 from synthagent.workers import Streak, work_off
 
@@ -27,6 +28,7 @@ class Order:
     seed: int
     in_flight: int = 8
     """Episodes under way at once."""
+    scoring: Scoring = PLAIN
 
 
 async def roll_batch(
@@ -37,7 +39,7 @@ async def roll_batch(
     Raises `EndpointDown` after `workers.GIVE_UP_AFTER` failures of infrastructure in a row, and whatever `sink` raises.
     """
     jobs = _jobs(tasks, order, done)
-    stages = _Stages(most=max(order.in_flight, 4))
+    stages = Stages(most=max(order.in_flight, 4))
     streak = Streak("episodes")
 
     async def do(job: tuple[Task, int]) -> None:
@@ -55,22 +57,23 @@ def _jobs(tasks: Iterable[Task], order: Order, done: Collection[tuple[str, str, 
                 yield task, sample
 
 
-async def _one(task: Task, sample: int, order: Order, stages: "_Stages") -> Outcome:
+async def _one(task: Task, sample: int, order: Order, stages: "Stages") -> Outcome:
     try:
         stage = stages.of(task)
     except TaskFault as fault:
         return broken_task(task, order.agent, sample, order.seed, fault)
-    return await roll(stage, order.casting, order.limits, sample, order.seed, order.agent)
+    return await roll(stage, order.casting, order.limits, sample, order.seed, order.agent, order.scoring)
 
 
-class _Stages:
-    """The stages in use, the oldest dropped first: n samples of a task share one."""
+class Stages:
+    """The stages in use, at most so many, the oldest dropped first: n samples of a task share one."""
 
     def __init__(self, most: int):
         self._kept: OrderedDict[str, Stage] = OrderedDict()
         self._most = most
 
     def of(self, task: Task) -> Stage:
+        """The task's stage. Raises `TaskFault`."""
         stage = self._kept.get(task.id)
         if stage is None:
             stage = self._kept[task.id] = prepare(task)
@@ -84,7 +87,7 @@ def _lost(outcome: Outcome) -> str | None:
     score = outcome.score
     if not isinstance(score, Unscored) or score.reason == "bug":
         return None
-    # A simulator whose model does not answer is a failed simulator, but it is the endpoint that is gone.
+    # A simulator or judge whose model does not answer has failed, but it is the endpoint that is gone.
     if score.blame is not Blame.INFRASTRUCTURE and not score.reason.startswith("model:"):
         return None
     return f"{score.reason}: {score.detail[:300]}"

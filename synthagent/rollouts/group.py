@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from synthagent.errors import Blame, TaskFault
 from synthagent.schema.episodes import Episode, Failure, Limits, Stop
-from synthagent.schema.scores import Score, Scored
+from synthagent.schema.scores import Score, Scored, Unscored
 from synthagent.schema.tasks import Task
-from synthagent.scoring.scorer import score
+from synthagent.scoring.scorer import PLAIN, Scoring, judged
 from synthagent.simulation.episode import Cast, Stage, play, prepare
 
 Casting = Callable[[Stage, int], Cast]
@@ -32,11 +32,15 @@ class Group:
 
     @property
     def rewards(self) -> tuple[float, ...]:
-        """Rewards of the scored episodes: those without a score are not zero, they are not there."""
-        return tuple(outcome.score.reward for outcome in self.outcomes if isinstance(outcome.score, Scored))
+        """Rewards that say something of the agent: what has none, or a zero that another caused, is not there."""
+        scores = [outcome.score for outcome in self.outcomes]
+        return tuple(score.reward for score in scores if isinstance(score, Scored) and score.counts)
 
 
-async def roll(stage: Stage, casting: Casting, limits: Limits, sample: int, seed: int, agent: str = "agent") -> Outcome:
+async def roll(
+    stage: Stage, casting: Casting, limits: Limits, sample: int, seed: int, agent: str = "agent",
+    scoring: Scoring = PLAIN,
+) -> Outcome:  # fmt: skip
     """Plays and scores one episode. A bug of ours becomes a failed episode (infrastructure), never a reward.
 
     `agent`: what to call it when not even the casting worked.
@@ -45,7 +49,7 @@ async def roll(stage: Stage, casting: Casting, limits: Limits, sample: int, seed
     try:
         cast = casting(stage, sample)
         played = await play(stage, cast, limits, sample=sample, seed=seed)
-        return Outcome(played.episode, score(stage, played.episode, played.final))
+        return Outcome(played.episode, await judged(stage, played.episode, played.final, scoring))
     except Exception as error:
         detail = "".join(traceback.format_exception(error))[-2000:]
         failure = Failure(blame=Blame.INFRASTRUCTURE, reason="bug", detail=detail)
@@ -56,8 +60,6 @@ def failed(
     task: Task, agent: str, cast: Cast | None, sample: int, seed: int, failure: Failure, stage: Stage | None
 ) -> Outcome:
     """An episode that could not be played at all."""
-    from synthagent.schema.scores import Unscored
-
     episode = Episode(
         task_id=task.id,
         sample=sample,

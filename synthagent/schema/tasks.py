@@ -244,6 +244,11 @@ def task_id_of(task: Task) -> str:
     return _task_id(task, dump(task.brief), dump(task.world))
 
 
+def play_id_of(task: Task) -> str:
+    """Hash of what an episode depends on: tasks that differ in rubric, workflow or reference alone are played alike."""
+    return content_id({"brief": dump(task.brief), "hidden": dump(task.hidden), "world": dump(task.world)})
+
+
 def identified(task: Task) -> Task:
     """The same task with its ids filled in."""
     brief, world = dump(task.brief), dump(task.world)

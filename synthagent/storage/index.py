@@ -245,9 +245,9 @@ class Index:
         score = found.score
         worth: tuple[Any, ...]
         if isinstance(score, Scored):
-            worth = (score.reward, score.gate, score.n, score.i, score.blame, None, None)
+            worth = (score.reward, score.gate, score.n, score.i, score.blame, score.reason or None, None, None)
         else:
-            worth = (None, None, None, None, None, score.blame, score.reason)
+            worth = (None, None, None, None, None, None, score.blame, score.reason)
         row = (found.agent, score.task_id, score.sample, score.rubric_id, *worth, *span)
         self._database.execute(f"INSERT OR REPLACE INTO scored VALUES ({', '.join('?' * len(row))})", row)
 

@@ -10,12 +10,14 @@ from synthagent.errors import InputError, RunFolderError
 from synthagent.schema.episodes import Limits
 from synthagent.schema.messages import Protocol
 from synthagent.schema.record import Record
+from synthagent.schema.scores import FormulaName, JudgeMode
 from synthagent.storage.atomic import replacing
 from synthagent.storage.complaints import complaints
 
 SCHEMA = "synthagent.run/1"
 
-MUST_AGREE = ("tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "faults", "lint", "prompts")
+MUST_AGREE = ("tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "faults", "lint",
+             "judge", "judge_mode", "reward", "prompts")  # fmt: skip
 """What may not change between the start of a run and its resumption: else its episodes are not of one kind."""
 
 
@@ -37,6 +39,13 @@ class Manifest(Record):
     """Share of tool calls that were made to fail."""
     lint: bool = True
     """Whether the replies of a user that is a model were looked over."""
+    judge: str | None = None
+    """Who decided what code cannot see."""
+    judge_mode: JudgeMode = "checks"
+    reward: FormulaName = "mean"
+    """How verdicts become a reward."""
+    scored_from: str = ""
+    """The run whose episodes these are, if they were scored again and not played."""
     protocol: Protocol = "text"
     limits: Limits = Limits()
     seed: int = 0

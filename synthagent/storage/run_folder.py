@@ -4,6 +4,7 @@ manifest.json    what was asked
 tasks.jsonl      the tasks played, so that the run can be scored again without the original file
 episodes.jsonl   what happened, one episode a line
 scores.jsonl     what it was worth: {"agent": ..., "score": ...}; scoring again adds lines, the latest counts
+unjudged.jsonl   the lines of scores.jsonl that a judge could not decide, with what it said; there is none without any
 lock             held by the writer
 index.sqlite     computed from the journals; may be deleted (index.lock: held by whoever brings it up to date)
 """
@@ -19,7 +20,7 @@ from typing import Self
 from synthagent.errors import Blame, InputError, RunFolderError
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import Json, Record, dump
-from synthagent.schema.scores import Score, Scored
+from synthagent.schema.scores import Score, Scored, Unscored
 from synthagent.schema.tasks import Task
 from synthagent.storage.index import EPISODES, FILE, SCORES, TASKS, Index
 from synthagent.storage.index import LOCK as INDEX_LOCK
@@ -29,8 +30,8 @@ from synthagent.storage.manifest import Manifest, read_manifest, resumed, write_
 from synthagent.storage.tables import Key, ScoreLine
 from synthagent.storage.task_file import read_tasks, write_tasks
 
-MANIFEST, LOCK = "manifest.json", "lock"
-OURS = (MANIFEST, TASKS, EPISODES, SCORES, LOCK, INDEX_LOCK, FILE, f"{FILE}-wal", f"{FILE}-shm")
+MANIFEST, LOCK, UNJUDGED = "manifest.json", "lock", "unjudged.jsonl"
+OURS = (MANIFEST, TASKS, EPISODES, SCORES, UNJUDGED, LOCK, INDEX_LOCK, FILE, f"{FILE}-wal", f"{FILE}-shm")
 
 
 class RunFolder:
@@ -160,6 +161,10 @@ class RunFolder:
             raise ValueError(f"not a number among the parts of a reward: {score}")
         data = {"agent": agent, "score": {"kind": score.kind, **_data(score, journal.path)}}
         self.index.add_score(agent, score, journal.append(data))
+        if isinstance(score, Unscored) and score.blame is Blame.JUDGE:
+            if UNJUDGED not in self._journals:
+                self._journals[UNJUDGED] = Journal.open(self.path / UNJUDGED)
+            self._journals[UNJUDGED].append(data)
 
     def episodes(self) -> Iterator[Episode]:
         """The episodes in file order, one in memory at a time; of one played twice, the latest. Raises `InputError`."""

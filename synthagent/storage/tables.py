@@ -10,7 +10,7 @@ from synthagent.schema.record import Record
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Provenance
 
-VERSION = 1
+VERSION = 2
 """Of the tables; an index of another version is built again."""
 
 
@@ -66,6 +66,8 @@ class EpisodeRow(Record):
     i: float | None
     blame: Blame | None
     """Whose fault a reward of zero is."""
+    reason: str | None
+    """Why a reward is zero."""
     unscored_blame: Blame | None
     """Whose fault it is that there is no reward."""
     unscored_reason: str | None
@@ -88,7 +90,7 @@ CREATE TABLE played (
 ) STRICT;
 CREATE TABLE scored (
     agent TEXT, task_id TEXT, sample INTEGER, rubric_id TEXT, reward REAL, gate INTEGER, n REAL, i REAL, blame TEXT,
-    unscored_blame TEXT, unscored_reason TEXT, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    reason TEXT, unscored_blame TEXT, unscored_reason TEXT, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     PRIMARY KEY (agent, task_id, sample, rubric_id)
 ) STRICT;
 CREATE INDEX played_offset ON played (offset);
@@ -101,7 +103,8 @@ SELECT
     played.prompt_tokens AS prompt_tokens, played.completion_tokens AS completion_tokens,
     played.seconds AS seconds, played.started AS started, played.tools_called AS tools_called,
     scored.rubric_id AS rubric_id, scored.reward AS reward, scored.gate AS gate, scored.n AS n, scored.i AS i,
-    scored.blame AS blame, scored.unscored_blame AS unscored_blame, scored.unscored_reason AS unscored_reason,
+    scored.blame AS blame, scored.reason AS reason, scored.unscored_blame AS unscored_blame,
+    scored.unscored_reason AS unscored_reason,
     played.offset AS offset, played.length AS length
 FROM played
 LEFT JOIN tasks ON tasks.task_id = played.task_id

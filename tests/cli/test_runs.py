@@ -38,7 +38,7 @@ def test_a_comparison_is_paired_by_task(cli, tasks: Path, played: Path, tmp_path
     other = tmp_path / "other"
     cli("rollout", tasks, "--agent", "scripted:nothing", "--out", other)
     told = cli("report", played, "--compare", other, "--json").json
-    assert list(told) == ["agents", "comparison"]
+    assert list(told) == ["agents", "comparison", "changes"]
     assert [list(line) for line in told["comparison"]] == 2 * [
         ["agent", "tasks", "families", "difference", "low", "high"]
     ]

@@ -1,0 +1,196 @@
+"""score: stored episodes scored again, under another rubric, judge or formula, without playing them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from synthagent.cli.agents import Models
+from synthagent.cli.bench import Bench, scoring_of
+from synthagent.cli.console import print_json, progress, say
+from synthagent.cli.teach import sha256
+from synthagent.config import Settings, settings
+from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError, TaskFault
+from synthagent.rollouts.batch import Stages
+from synthagent.rollouts.group import broken_task
+from synthagent.schema.episodes import Episode
+from synthagent.schema.scores import Score, Scored, Unscored
+from synthagent.schema.tasks import Task, play_id_of
+from synthagent.scoring.reward import reward_hash
+from synthagent.scoring.scorer import Scoring, judged
+from synthagent.storage.run_folder import RunFolder
+from synthagent.storage.tables import Key
+from synthagent.storage.task_file import read_tasks
+from synthagent.workers import Streak, work_off
+
+
+@dataclass(frozen=True, slots=True)
+class Rescoring:
+    """What was asked for on the command line."""
+
+    run: Path
+    rubrics: Path | None
+    bench: Bench
+    out: Path | None
+    retry_unscored: bool
+    resume: bool
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What came of it."""
+
+    count: int = 0
+    changed: int = 0
+    unscored: int = 0
+    scored: list[Scored] = field(default_factory=list)
+
+    def see(self, old: Score | None, new: Score) -> None:
+        self.count += 1
+        self.changed += old != new
+        self.keep(new)
+
+    def keep(self, score: Score) -> None:
+        if isinstance(score, Scored):
+            self.scored.append(score)
+        else:
+            self.unscored += 1
+
+
+def run_score(wanted: Rescoring, config: Path | None, options: Mapping[str, Any], json: bool) -> None:
+    """Scores the episodes again and appends the scores, or writes them into a run folder of their own."""
+    chosen = settings(config, options)
+    if wanted.rubrics is not None and wanted.out is None:
+        raise InputError("--rubrics: other rubrics make other tasks", way_out="give --out FOLDER for them")
+    tally = _Tally()
+    with RunFolder.open(wanted.run, write=wanted.out is None) as source:
+        tasks = _tasks(source, wanted.rubrics)
+        with _target(wanted, source, tasks, chosen) as target:
+            anyio.run(_rescored, wanted, source, target, tasks, chosen, tally)
+    figures = {
+        "episodes": tally.count, "changed": tally.changed, "unscored": tally.unscored,
+        "reward_hash": reward_hash(tally.scored),
+    }  # fmt: skip
+    if json:
+        print_json(figures)
+        return
+    say(f"{tally.count} episodes scored again, {tally.changed} scores changed, {tally.unscored} unscored")
+    say(f"reward hash {figures['reward_hash']}")
+
+
+def _tasks(source: RunFolder, rubrics: Path | None) -> dict[str, Task]:
+    """Id of each task that was played -> the task to score by. Raises `InputError` when nothing fits."""
+    played = {task.id: task for task in source.tasks()}
+    if rubrics is None:
+        return played
+    others = {play_id_of(task): task for task in read_tasks(rubrics)}
+    found = {id_: others[play] for id_, task in played.items() if (play := play_id_of(task)) in others}
+    if not found:
+        raise InputError(f"{rubrics}: has no task that {source.path} played")
+    if len(found) < len(played):
+        say(f"{len(played) - len(found)} of {len(played)} tasks have no rubric in {rubrics}: left out")
+    return found
+
+
+def _target(
+    wanted: Rescoring, source: RunFolder, tasks: Mapping[str, Task], chosen: Settings
+) -> AbstractContextManager[RunFolder]:
+    """Where the scores go: the run itself, or a folder of their own."""
+    if wanted.out is None:
+        return nullcontext(source)
+    judge = wanted.bench.judge
+    update = {
+        "command": f"synthagent score {wanted.run}", "judge": judge.name if judge else None,
+        "judge_mode": wanted.bench.mode, "reward": chosen.reward, "scored_from": str(wanted.run),
+        "settings": chosen.model_dump(mode="json"), "prompts": {**source.manifest.prompts, **wanted.bench.prompts},
+    }  # fmt: skip
+    if wanted.rubrics is not None:
+        update |= {"tasks_file": str(wanted.rubrics), "tasks_sha256": sha256(wanted.rubrics)}
+    manifest = source.manifest.model_copy(update=update)
+    if wanted.resume and (wanted.out / "manifest.json").exists():
+        return RunFolder.resume(wanted.out, manifest)
+    return RunFolder.create(wanted.out, manifest, tasks.values())
+
+
+async def _rescored(
+    wanted: Rescoring, source: RunFolder, target: RunFolder, tasks: Mapping[str, Task], chosen: Settings, tally: _Tally
+) -> None:
+    old = {(line.agent, line.score.task_id, line.score.sample, line.score.rubric_id): line.score
+           for line in target.scores()}  # fmt: skip
+    stages, streak = Stages(most=max(chosen.in_flight, 4)), Streak("judge's calls")
+    async with AsyncExitStack() as stack:
+        scoring = await scoring_of(wanted.bench, chosen, Models(stack, chosen))
+        jobs = list(_jobs(wanted, source, target, tasks, scoring, old, tally))
+
+        async def do(key: Key) -> None:
+            episode = source.load_episode(*key)
+            task = tasks[episode.task_id]
+            new = await _scored(task, episode, stages, scoring)
+            here = episode if episode.task_id == task.id else episode.model_copy(update={"task_id": task.id})
+            before = old.get((episode.agent, new.task_id, new.sample, new.rubric_id))
+            tally.see(before, new)
+            if target is not source and before is None:
+                target.add(here, new)
+            elif before != new:
+                target.add_score(episode.agent, new)
+            tick(f"({tally.changed} changed)")
+            streak.see(_lost(new))
+
+        with progress("scoring", len(jobs)) as tick:
+            try:
+                await work_off(jobs, do, chosen.in_flight if scoring.judge else 1)
+            except EndpointDown as error:
+                raise RunFolderError(
+                    f"{error}; what was judged is kept: mend the endpoint and use --retry-unscored or --resume"
+                ) from error
+
+
+def _jobs(
+    wanted: Rescoring, source: RunFolder, target: RunFolder, tasks: Mapping[str, Task], scoring: Scoring,
+    old: Mapping[tuple[str, str, int, str], Score], tally: _Tally,
+) -> Iterator[Key]:  # fmt: skip
+    """What is to be scored; what is left as it is counts all the same."""
+    undecided = source.index.blamed_keys([Blame.JUDGE]) if wanted.retry_unscored else None
+    for episode in source.episodes():
+        key = Key(episode.agent, episode.task_id, episode.sample)
+        task = tasks.get(episode.task_id)
+        if task is None:
+            continue
+        before = old.get((episode.agent, task.id, episode.sample, task.rubric.rubric_id))
+        if undecided is not None and key not in undecided:
+            if before is not None and target is source:
+                tally.keep(before)
+            continue
+        if wanted.resume and before is not None and _just_so(before, scoring):
+            tally.count += 1
+            tally.keep(before)
+            continue
+        yield key
+
+
+def _just_so(score: Score, scoring: Scoring) -> bool:
+    """Whether a score was made in this very way, so that it need not be paid for again."""
+    if not isinstance(score, Scored) or score.formula != scoring.formula:
+        return False
+    judge = scoring.judge
+    if not score.judge:  # code decided everything
+        return judge is None or judge.mode == "checks"
+    return judge is not None and (score.judge, score.judge_mode) == (judge.name, judge.mode)
+
+
+async def _scored(task: Task, episode: Episode, stages: Stages, scoring: Scoring) -> Score:
+    try:
+        stage = stages.of(task)
+    except TaskFault as fault:
+        return broken_task(task, episode.agent, episode.sample, episode.seed, fault).score
+    return await judged(stage, episode.model_copy(update={"task_id": task.id}), scoring=scoring)
+
+
+def _lost(score: Score) -> str | None:
+    """What infrastructure did to a judge's call; None if it came."""
+    if isinstance(score, Unscored) and score.blame is Blame.JUDGE and score.reason.startswith("model:"):
+        return f"{score.reason}: {score.detail[:300]}"
+    return None
