@@ -155,8 +155,9 @@ class ResponseMap:
     async def _decided(self, call: SimulatedCall, key: str, state: str, groups: Sequence[str]) -> Entry:
         assert self._simulator is not None
         known = await self._store.of(groups)
-        words = folded(call.canonical)
-        same = next((entry for entry in known if entry.state == state and folded(entry.arguments) == words), None)
+        choices = call.tool.choices
+        words = folded(call.canonical, choices)
+        same = next((e for e in known if e.state == state and folded(e.arguments, choices) == words), None)
         by_code = same is not None
         made = Simulation(same)
         if same is None:

@@ -201,6 +201,21 @@ def test_a_long_table_and_a_long_answer_are_cut_and_say_so():
         ({"tags": ["a"]}, {"tags": ["a", "b"]}, "tags"),
         ({"at": {"n": 1}}, {"at": {"n": 2}}, "at"),
         ({"n": 1}, {"n": "1"}, None),
+        ({"n": 1}, {"n": True}, "n"),
+        ({"id": "A-1"}, {"id": "B-1"}, "id"),
+        ({"seat": "12A"}, {"seat": "12B"}, "seat"),
+        ({"day": "May 23rd"}, {"day": "the 23 of may"}, None),
+        ({"route": "from 12 to 30"}, {"route": "from 30 to 12"}, "route"),
+        ({"tags": ["red", "a 1"]}, {"tags": ["Red", "the a 1"]}, None),
+        ({"tags": ["a1", "b2"]}, {"tags": ["b2", "a1"]}, "tags"),
+        ({"tags": [True]}, {"tags": [1]}, "tags"),
+        ({"tags": [None]}, {"tags": ["a"]}, "tags"),
+        ({"rows": [{"n": 1}]}, {"rows": [{"n": 2}]}, "rows"),
+        ({"note": "x " * 30 + "call 555 1234"}, {"note": "x " * 30 + "call 555 1235"}, "note"),
+        ({"note": "please, " * 9 + "order QK-77"}, {"note": "order QK77, " + "please, " * 9}, None),
+        ({"size": "small"}, {"size": "SMALL"}, "size"),
+        ({"size": "small"}, {}, "size"),
+        ({"size": [1]}, {"size": [True]}, "size"),
     ],
 )
 def test_ids_numbers_dates_and_choices_are_never_the_same_in_other_words(one, other, differing):
@@ -216,6 +231,7 @@ def test_case_spaces_and_forms_of_letters_are_folded_and_nothing_else():
     assert one == folded(text_of({"a": [1, "x"], "b": "the night ferry"}))
     assert one != folded(text_of({"a": [1, "x"], "b": "the night-ferry"}))
     assert folded(text_of({"a": 1})) != folded(text_of({"a": True}))
+    assert folded(text_of({"a": "X"}), {"a"}) != folded(text_of({"a": "x"}), {"a"}), "a choice is taken by the letter"
 
 
 # ---- schemas of strangers
