@@ -235,6 +235,63 @@ async def test_a_slow_worker_keeps_its_lease():
     assert not quick.asked
 
 
+class Stalled:
+    """A simulator whose process stands still for so long that its lease runs out, and another worker goes on."""
+
+    name, prompt = "stalled", "none"
+
+    def __init__(self, other: ResponseMap, *meanwhile: tuple[str, str]):
+        self.asked: list[list[str]] = []
+        self._other, self._meanwhile = other, meanwhile
+
+    async def simulate(self, call: SimulatedCall, known: Sequence[Entry], draw: int = 0) -> Simulation:
+        self.asked.append([entry.response for entry in known])
+        if len(self.asked) == 1:
+            self._stand_still()
+            await told(self._other, *self._meanwhile)
+        return Simulation(known[0] if known else None, True, '"mine"')
+
+    def _stand_still(self) -> None:
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "asked", "answer"),
+    [
+        ((name("Novak, Ada"),), [[], ['"theirs"']], '"theirs"'),
+        ((ADA,), [[]], '"theirs"'),
+        ((LOANS,), [[]], '"mine"'),
+    ],
+)
+async def test_who_lost_its_lease_looks_again_before_it_decides(meanwhile, asked: list[list[str]], answer: str):
+    store = MemoryStore()
+    stalled = Stalled(ResponseMap(store, Telling("theirs"), who="other", lease=60), *meanwhile)
+    tools = ResponseMap(store, stalled, who="stalled", lease=0.1)
+    with anyio.fail_after(5):
+        assert await told(tools, ADA) == [answer]
+    assert stalled.asked == asked
+    assert len({entry.root for _, entry, _ in await store.dump(0, 10) if entry.tool == "find_member"}) == 1
+    assert tools.figures.misses == 1
+
+
+class Far(MemoryStore):
+    """A store that gives leases at once, and tells of it late."""
+
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        given = await super().lease(name, holder, seconds)
+        await anyio.sleep(0.2)
+        return given
+
+
+async def test_who_is_cancelled_while_it_asks_for_a_lease_leaves_none_behind():
+    store = Far()
+    with anyio.move_on_after(0.05) as scope:
+        await told(ResponseMap(store, Telling("never"), who="one"), ADA)
+    assert scope.cancelled_caught
+    with anyio.fail_after(5):
+        assert await told(ResponseMap(store, Telling("mine"), who="two"), ADA) == ['"mine"']
+
+
 class Meanwhile:
     """A simulator that is overtaken: while it thinks, somebody else puts an entry under the same key."""
 
