@@ -11,9 +11,10 @@ import orjson
 import pytest
 
 from synthagent.llm.stub import StubServer
+from synthagent.simulation.map_store import as_json
 from synthagent.storage.task_file import write_tasks
 from tests.builders import library
-from tests.maps import free_port, hybrid, owner, redis_server
+from tests.maps import entry, free_port, hybrid, owner, redis_server
 
 RANDOM = ("--tools", "scripted:random")
 
@@ -179,6 +180,12 @@ def test_a_file_that_is_no_map_is_refused_line_by_line(cli, tmp_path: Path):
     done = cli("map", "import", tmp_path / "m.sqlite", file)
     assert (done.code, "line 1: entry_id: missing" in done.err) == (2, True)
     assert cli("map", "export", tmp_path / "nowhere.sqlite", "-o", file).code == 2
+    deep = '{"a":' * 65 + "1" + "}" * 65
+    lines = [as_json(entry()), {**as_json(entry()), "hits": 2**53}, as_json(entry(arguments=deep))]
+    for bad, why in ((lines[1], "hits: not a whole number"), (lines[2], "arguments: nested deeper than 64 levels")):
+        file.write_bytes(b"\n".join(map(orjson.dumps, [lines[0], bad])))
+        done = cli("map", "import", tmp_path / "m.sqlite", file)
+        assert (done.code, f"{file}: line 2: {why}" in done.err) == (2, True), done.err
 
 
 def test_workers_share_a_served_map_and_the_owner_ends_tidily(cli, tasks: Path, tmp_path: Path):

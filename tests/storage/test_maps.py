@@ -1,20 +1,25 @@
 """Every store keeps the same promises: the first writer wins, nothing is lost, order is kept, leases run out."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import anyio
 import orjson
 import pytest
+import redis.asyncio
 
 from synthagent.errors import EpisodeFailure, InputError
-from synthagent.simulation.map_store import Entry, MapUnavailable, as_json, from_json, id_of, merge
+from synthagent.serve.map_owner import MapOwner
+from synthagent.simulation.map_store import Entry, MapUnavailable, MemoryStore, as_json, from_json, id_of, merge
 from synthagent.storage.maps import open_store
 from synthagent.storage.maps.remote import RemoteStore
+from synthagent.storage.maps.wire import packed
 from tests.maps import KINDS, LASTING, Place, entry, owner, place
 
 
@@ -162,6 +167,114 @@ def test_a_response_that_is_not_json_is_refused():
         from_json(as_json(entry(response="no json")))
     with pytest.raises(ValueError, match="arguments: not an object"):
         from_json(as_json(entry(arguments="[]")))
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"arguments": nested(65)}, "arguments: nested deeper than 64 levels"),
+        ({"trail": f'[["write",{nested(65)}]]'}, "trail: nested deeper than 64 levels"),
+        ({"arguments": nested(2000)}, "arguments: not JSON"),
+        ({"trail": "{}"}, "trail: not a list of calls"),
+        ({"trail": '[["write"]]'}, "trail: not a list of calls"),
+        ({"trail": '[["write", []]]'}, "trail: not a list of calls"),
+    ],
+)
+def test_calls_that_nobody_can_have_made_are_refused(change: dict[str, str], why: str):
+    with pytest.raises(ValueError, match=why):
+        from_json(as_json(entry(**change)))
+    assert from_json(as_json(entry(arguments=nested(64), trail=f'[["write",{nested(64)}]]')))
+
+
+@pytest.mark.parametrize("hits", [2**53, 2**70, -1, 1.5, "5", True])
+def test_hits_that_cannot_be_counted_are_refused(hits: object):
+    with pytest.raises(ValueError, match="hits: not a whole number"):
+        from_json({**as_json(entry()), "hits": hits})
+    assert from_json(as_json(entry(), 2**53 - 1))[1] == 2**53 - 1
+
+
+# ---- what lies in a store and is not what was put there
+
+ANOTHER = entry(arguments='{"n":1}')
+DAMAGES = {
+    "another call's answer": packed(ANOTHER),
+    "another answer": packed(replace(entry(), response='"forged"')),
+    "no JSON as an answer": packed(other_answer(entry(), "no json")),
+    "no JSON as a trail": packed(entry(trail="-")),
+    "a wrong type": [*astuple(entry())[:-1], "yesterday"],
+    "half an entry": ["k"],
+    "no entry": None,
+}
+
+
+async def tamper(where: str, body: bytes) -> None:
+    """Writes into a store what no `put` would."""
+    if where.startswith("redis"):
+        client = redis.asyncio.from_url(where)
+        (key,) = [key async for key in client.scan_iter("*:entry:*")]
+        await client.set(key, body)
+        await client.aclose()
+        return
+    with contextlib.closing(sqlite3.connect(where)) as db, db:
+        assert db.execute("UPDATE entries SET body = ?", (body,)).rowcount == 1
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+async def test_what_is_damaged_is_nobodys_answer(kind: str, damage: str, tmp_path: Path):
+    with place(kind, tmp_path) as found:
+        store = found.open()
+        await store.put(entry())
+        await store.aclose()
+        await tamper(found.where, orjson.dumps(DAMAGES[damage]))
+        store = found.open()
+        for look in (store.get(entry().key), store.of([entry().group]), store.put(entry()), store.dump(0, 9)):
+            with pytest.raises(EpisodeFailure, match="cannot be used") as caught:
+                await look
+            assert caught.value.reason == "map_damaged"
+        await store.aclose()
+
+
+async def test_an_owner_tells_what_is_damaged_and_serves_the_rest(tmp_path: Path):
+    file = tmp_path / "map.sqlite"
+    store = open_store(str(file))
+    await store.put(entry())
+    await store.aclose()
+    await tamper(str(file), orjson.dumps(DAMAGES["another answer"]))
+    with owner(file) as (url, _):
+        remote = RemoteStore(url)
+        with pytest.raises(EpisodeFailure, match="changed by hand") as caught:
+            await remote.get(entry().key)
+        assert caught.value.reason == "map_damaged"
+        assert await remote.put(ANOTHER) == ANOTHER
+        await remote.aclose()
+
+
+class Liar(MemoryStore):
+    """A store that gives the same entry whatever it is asked for."""
+
+    async def get(self, key: str) -> Entry | None:
+        return entry()
+
+    async def put(self, entry: Entry) -> Entry:
+        return replace(entry, response='"forged"')
+
+    async def of(self, groups: Sequence[str]) -> list[Entry]:
+        return [entry()]
+
+
+async def test_an_owner_that_answers_another_question_is_not_believed():
+    async with MapOwner(Liar()) as url:
+        store = RemoteStore(url)
+        for look in (store.get(ANOTHER.key), store.put(ANOTHER), store.of(["another"])):
+            with pytest.raises(EpisodeFailure) as caught:
+                await look
+            assert caught.value.reason == "map_damaged"
+        await store.aclose()
 
 
 # ---- one owner

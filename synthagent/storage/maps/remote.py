@@ -12,7 +12,7 @@ import orjson
 
 from synthagent.errors import EpisodeFailure, InputError
 from synthagent.simulation.map_store import Entry
-from synthagent.storage.maps.wire import PATH, packed, unpacked
+from synthagent.storage.maps.wire import DAMAGED, PATH, entry_in, packed
 
 PATIENCE = 30.0
 """Seconds for which an owner that does not answer is asked again."""
@@ -31,13 +31,13 @@ class RemoteStore:
 
     async def get(self, key: str) -> Entry | None:
         found = await self._asked("get", key)
-        return None if found is None else unpacked(found)
+        return None if found is None else entry_in(found, self._url, key=key)
 
     async def put(self, entry: Entry) -> Entry:
-        return unpacked(await self._asked("put", packed(entry)))
+        return entry_in(await self._asked("put", packed(entry)), self._url, key=entry.key)
 
     async def of(self, groups: Sequence[str]) -> list[Entry]:
-        return [unpacked(entry) for entry in await self._asked("of", list(groups))]
+        return [entry_in(entry, self._url, groups=groups) for entry in await self._asked("of", list(groups))]
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         return bool(await self._asked("lease", name, holder, seconds))
@@ -52,7 +52,8 @@ class RemoteStore:
         return dict(await self._asked("sizes", list(worlds)))
 
     async def dump(self, after: int, most: int) -> list[tuple[int, Entry, int]]:
-        return [(number, unpacked(entry), hits) for number, entry, hits in await self._asked("dump", after, most)]
+        found = await self._asked("dump", after, most)
+        return [(number, entry_in(entry, self._url), hits) for number, entry, hits in found]
 
     async def aclose(self) -> None:
         if self._sending:
@@ -103,6 +104,8 @@ class RemoteStore:
                     if response.status == 200:
                         return orjson.loads(await response.read())
                     text = (await response.text(errors="replace"))[:200]
+                    if response.status == DAMAGED:
+                        raise EpisodeFailure(f"{self._url}: {text}", reason="map_damaged")
                     if response.status < 500:
                         raise InputError(f"HTTP {response.status}: {text}", where=self._url, way_out=_WAY_OUT)
                     problem = f"HTTP {response.status}: {text}"

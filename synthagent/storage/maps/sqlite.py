@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from pathlib import Path
 
 import orjson
@@ -11,6 +11,7 @@ import orjson
 from synthagent.errors import InputError
 from synthagent.owned import owned
 from synthagent.simulation.map_store import MAP_SCHEMA, Entry, Leases, MapUnavailable
+from synthagent.storage.maps.wire import entry_in
 
 _TABLES = (
     "CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, family TEXT NOT NULL, "
@@ -18,7 +19,6 @@ _TABLES = (
     "CREATE INDEX entries_by_family ON entries (family, number)",
     "CREATE INDEX entries_by_world ON entries (world, own)",
 )
-_WIDTH = len(fields(Entry))
 _INSERT = (
     "INSERT INTO entries (key, family, world, own, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
 )  # fmt: skip
@@ -61,7 +61,7 @@ class SqliteStore:
 
     async def get(self, key: str) -> Entry | None:
         row = self._db.execute("SELECT body FROM entries WHERE key = ?", (key,)).fetchone()
-        return _entry(row[0], self.path) if row else None
+        return entry_in(row[0], str(self.path), key=key) if row else None
 
     async def put(self, entry: Entry) -> Entry:
         row = (entry.key, entry.group, entry.world_id, entry.alias_of is None, orjson.dumps(astuple(entry)))
@@ -76,8 +76,9 @@ class SqliteStore:
 
     async def of(self, groups: Sequence[str]) -> list[Entry]:
         marks = ", ".join("?" * len(groups))
-        rows = self._db.execute(f"SELECT body FROM entries WHERE family IN ({marks}) ORDER BY number", tuple(groups))
-        return [_entry(row[0], self.path) for row in rows]
+        query = f"SELECT body, key FROM entries WHERE family IN ({marks}) ORDER BY number"
+        rows = self._db.execute(query, tuple(groups))
+        return [entry_in(body, str(self.path), key=key, groups=groups) for body, key in rows]
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         return self._leases.take(name, holder, seconds)  # all who could want it are in this process
@@ -93,22 +94,9 @@ class SqliteStore:
         return {world: self._db.execute(query, (world,)).fetchone()[0] for world in worlds}
 
     async def dump(self, after: int, most: int) -> list[tuple[int, Entry, int]]:
-        query = "SELECT number, body, hits FROM entries WHERE number > ? ORDER BY number LIMIT ?"
-        return [
-            (number, _entry(body, self.path), hits) for number, body, hits in self._db.execute(query, (after, most))
-        ]
+        query = "SELECT number, body, key, hits FROM entries WHERE number > ? ORDER BY number LIMIT ?"
+        rows = self._db.execute(query, (after, most))
+        return [(number, entry_in(body, str(self.path), key=key), hits) for number, body, key, hits in rows]
 
     async def aclose(self) -> None:
         self._db.close()
-
-
-def _entry(body: bytes, path: Path) -> Entry:
-    try:
-        values = orjson.loads(body)
-        if isinstance(values, list) and len(values) == _WIDTH:
-            return Entry(*values)
-    except orjson.JSONDecodeError:
-        pass
-    raise InputError(
-        "holds an entry that cannot be read", where=str(path), way_out="export what can be, into a new map"
-    )
