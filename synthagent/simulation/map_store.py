@@ -144,6 +144,10 @@ def damaged(where: str, why: object) -> EpisodeFailure:
 class MapStore(Protocol):
     """Keeps entries. All methods may be called by many tasks at once."""
 
+    async def ping(self) -> None:
+        """Raises `InputError` or `EpisodeFailure`, within seconds, when the store is not there or refuses."""
+        ...
+
     async def get(self, key: str) -> Entry | None:
         """The entry under a key.
 
@@ -216,6 +220,9 @@ class MemoryStore:
         self._hits: dict[str, int] = {}
         self._roots: dict[str, int] = {}
         self._leases = Leases(clock)
+
+    async def ping(self) -> None:
+        """It is there."""
 
     async def get(self, key: str) -> Entry | None:
         return self._entries.get(key)

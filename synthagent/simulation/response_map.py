@@ -18,6 +18,7 @@ import anyio
 import orjson
 
 from synthagent.errors import EpisodeFailure, ToolFailed
+from synthagent.simulation.guarded_store import GuardedStore
 from synthagent.simulation.likeness import folded
 from synthagent.simulation.map_store import Entry, MapStore, group_of, id_of, key_for
 from synthagent.simulation.simulated import Answer, SimulatedCall
@@ -105,14 +106,17 @@ class ResponseMap:
             raise ValueError("a map that is not frozen needs somebody to simulate tools")
         self.name = simulator.name if simulator else "frozen"
         self.figures = MapFigures()
-        self._store, self._simulator, self._mode, self._who = store, simulator, mode, who
+        self._store, self._simulator, self._mode, self._who = GuardedStore(store), simulator, mode, who
         self._lease, self._now = lease, now
         self._recent: dict[str, Entry] = {}
         self._hits: dict[str, int] = {}
         self._turns: dict[str, _Turn] = {}
 
     async def answer(self, call: SimulatedCall) -> Answer:
-        """The answer to a call: the same for ever, unless the mode is `none`. Raises `ToolFailed`."""
+        """The answer to a call: the same for ever, unless the mode is `none`.
+
+        Raises `ToolFailed`, or `EpisodeFailure` (infrastructure) when the store cannot be used.
+        """
         if self._mode == "none":
             return await self._unmapped(call)
         key = key_of(call, self._mode)
@@ -122,7 +126,7 @@ class ResponseMap:
         return await self._missed(call, key)
 
     async def flush(self) -> None:
-        """Hands the hits that were counted to the store."""
+        """Hands the hits that were counted to the store. Raises `EpisodeFailure` when it does not take them."""
         hits, self._hits = self._hits, {}
         if hits:
             await self._store.count(hits)
@@ -241,7 +245,7 @@ class ResponseMap:
 class _Lease:
     """A worker's lease of a group, and whether another may have had it since it was taken."""
 
-    def __init__(self, store: MapStore, group: str, who: str, seconds: float):
+    def __init__(self, store: GuardedStore, group: str, who: str, seconds: float):
         self._store, self._group, self._who, self._seconds = store, group, who, seconds
         self._until, self._lost = 0.0, False
 

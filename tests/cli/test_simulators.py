@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import orjson
 import pytest
 
 from synthagent.llm.stub import StubServer
-from synthagent.simulation.map_store import as_json
+from synthagent.serve.map_owner import MapOwner
+from synthagent.simulation.map_store import Entry, MemoryStore, as_json
 from synthagent.storage.task_file import write_tasks
 from tests.builders import library
 from tests.maps import entry, free_port, hybrid, owner, redis_server
@@ -141,6 +144,62 @@ def test_a_wrong_option_is_told(cli, tasks: Path, tmp_path: Path, words: tuple[s
     done = cli("rollout", tasks, "--agent", "scripted:spam", *words, "-o", tmp_path / "run")
     assert done.code in (2, 3)
     assert said in done.err
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9", "redis://127.0.0.1:9/0", "http://localhost:99999"])
+def test_a_map_that_is_not_there_stops_the_run_before_it_begins(cli, tasks: Path, tmp_path: Path, where: str):
+    begun = time.monotonic()
+    done = cli("rollout", tasks, "--agent", "scripted:spam", *RANDOM, "--map-store", where, "-o", tmp_path / "run")
+    assert (done.code, f"is there a response map at {where}?" in done.err) == (2, True), done.err
+    assert time.monotonic() - begun < 20
+    assert not (tmp_path / "run" / "episodes.jsonl").read_bytes()
+
+
+class Refusing(MemoryStore):
+    """A store that is there and takes nothing: no entries, or no hits."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        self._what = what
+
+    async def put(self, entry: Entry) -> Entry:
+        if self._what == "entries":
+            raise ValueError("no room for entries")
+        return await super().put(entry)
+
+    async def count(self, hits: Mapping[str, int]) -> None:
+        raise ValueError("no room for hits")
+
+
+def on_a_map_that_refuses(cli, what: str, *words: object) -> Any:
+    """A command whose map takes nothing more of this."""
+
+    async def done() -> Any:
+        async with MapOwner(Refusing(what)) as url:
+            return await anyio.to_thread.run_sync(lambda: cli(*words, "--map-store", url))
+
+    return anyio.run(done)
+
+
+def test_a_map_that_takes_no_entries_is_infrastructure_and_ends_the_run_after_a_while(cli, tasks: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    done = on_a_map_that_refuses(
+        cli, "entries", "rollout", tasks, "--agent", "scripted:spam", *RANDOM, "-n", 40, "-o", run
+    )
+    assert done.code == 3
+    assert "in a row failed (map_unavailable: the response map cannot be used" in done.err
+    assert {one["failure"]["reason"] for one in episodes(run)} == {"map_unavailable"}
+    assert {one["failure"]["blame"] for one in episodes(run)} == {"infrastructure"}
+
+
+def test_a_run_is_not_lost_when_its_hits_cannot_be_counted(cli, tasks: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    done = on_a_map_that_refuses(
+        cli, "hits", "rollout", tasks, "--agent", "scripted:spam", *RANDOM, "-n", 3, "-o", run, "--json"
+    )
+    assert done.code == 0
+    assert "the hits of this run are not counted: " in done.err
+    assert (len(episodes(run)), done.json[0]["unscored"]) == (3, 0)
 
 
 # ---- maps on the move

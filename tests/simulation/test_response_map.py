@@ -7,10 +7,10 @@ import anyio
 import orjson
 import pytest
 
-from synthagent.errors import ToolFailed
+from synthagent.errors import Blame, EpisodeFailure, InputError, ToolFailed
 from synthagent.simulation.calling import called
 from synthagent.simulation.episode import prepare
-from synthagent.simulation.map_store import Entry, MemoryStore
+from synthagent.simulation.map_store import Entry, MapUnavailable, MemoryStore
 from synthagent.simulation.response_map import ResponseMap, Simulation
 from synthagent.simulation.simulated import SimulatedCall
 from tests.builders import text_of
@@ -370,6 +370,37 @@ async def test_a_failed_simulator_is_a_failure_and_leaves_no_entry_and_no_lease(
         await told(tools, ADA)
     assert await store.dump(0, 10) == []
     assert await told(tools, ADA) == ['"later"']
+
+
+class Full(MemoryStore):
+    """A store that takes no entry, or gives none."""
+
+    def __init__(self, error: Exception, *, gives: bool):
+        super().__init__()
+        self._error, self._gives = error, gives
+
+    async def get(self, key: str) -> Entry | None:
+        if not self._gives:
+            raise self._error
+        return await super().get(key)
+
+    async def put(self, entry: Entry) -> Entry:
+        raise self._error
+
+
+@pytest.mark.parametrize("gives", [True, False])
+@pytest.mark.parametrize("error", [MapUnavailable("disk full"), InputError("HTTP 403"), OSError("gone")])
+async def test_a_store_that_refuses_or_is_full_is_a_failure_of_infrastructure(error: Exception, gives: bool):
+    tools = ResponseMap(Full(error, gives=gives), Telling("mine"))
+    with pytest.raises(EpisodeFailure, match=str(error)) as caught:
+        await told(tools, ADA)
+    assert (caught.value.blame, caught.value.reason) == (Blame.INFRASTRUCTURE, "map_unavailable")
+
+
+async def test_what_is_wrong_with_a_simulator_is_no_fault_of_the_store():
+    tools = ResponseMap(MemoryStore(), Telling(InputError("no such model")))
+    with pytest.raises(InputError, match="no such model"):
+        await told(tools, ADA)
 
 
 async def test_provenance_and_hits_are_kept_with_the_entry():

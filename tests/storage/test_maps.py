@@ -15,6 +15,7 @@ import pytest
 import redis.asyncio
 
 from synthagent.errors import EpisodeFailure, InputError
+from synthagent.llm.stub import StubServer
 from synthagent.serve.map_owner import MapOwner
 from synthagent.simulation.map_store import Entry, MapUnavailable, MemoryStore, as_json, from_json, id_of, merge
 from synthagent.storage.maps import open_store
@@ -37,6 +38,12 @@ def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 def other_answer(one: Entry, response: str) -> Entry:
     return replace(one, response=response, entry_id=id_of(one.key, one.ok, response))
+
+
+async def test_a_store_that_is_there_says_so(somewhere: Place):
+    store = somewhere.open()
+    await store.ping()
+    await store.aclose()
 
 
 async def test_what_was_put_is_found_whole(somewhere: Place):
@@ -338,6 +345,33 @@ async def test_an_owner_that_stays_away_is_an_infrastructure_failure_in_the_end(
     assert caught.value.reason == "map_unavailable"
     assert time.monotonic() - begun < 5
     await store.aclose()
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9", "redis://127.0.0.1:9/0"])
+async def test_whether_a_store_is_there_is_known_soon(where: str):
+    store = open_store(where)
+    with pytest.raises(EpisodeFailure) as caught, anyio.fail_after(10):
+        await store.ping()
+    assert caught.value.reason == "map_unavailable"
+    await store.aclose()
+
+
+async def test_whoever_else_answers_is_no_map():
+    async with StubServer(lambda _: "Good morning!") as url:
+        store = open_store(url)
+        with pytest.raises(InputError, match="is it `synthagent serve map`"):
+            await store.ping()
+        await store.aclose()
+
+
+async def test_a_file_that_cannot_be_used_any_more_is_told(tmp_path: Path):
+    store = open_store(str(tmp_path / "map.sqlite"))
+    await store.aclose()
+    key = entry().key
+    for use in (store.ping(), store.get(key), store.put(entry()), store.of(["g"]), store.count({key: 1}),
+                store.sizes(["world"]), store.dump(0, 1)):  # fmt: skip
+        with pytest.raises(MapUnavailable, match=r"map\.sqlite: cannot be used"):
+            await use
 
 
 async def test_a_redis_that_is_not_there_is_an_infrastructure_failure():

@@ -6,11 +6,12 @@ How much of it survives the server's own restart is the server's matter: turn on
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, cast
 
+import anyio
 import orjson
 
 from synthagent.errors import EpisodeFailure, InputError
 from synthagent.simulation.map_store import MAP_SCHEMA, Entry
-from synthagent.storage.maps.wire import entry_in, packed
+from synthagent.storage.maps.wire import AT_ONCE, entry_in, packed
 
 _PREFIX = "{synthagent.map}"
 """With the braces, all keys lie on one node of a cluster: an entry and the lists that name it change together."""
@@ -59,6 +60,13 @@ class RedisStore:
         except ValueError as error:
             raise InputError(str(error), where=url) from error
         return cls(client, url)
+
+    async def ping(self) -> None:
+        try:
+            with anyio.fail_after(AT_ONCE):
+                await self._done(self._client.ping())
+        except TimeoutError as error:
+            raise EpisodeFailure(f"{self._where}: no answer", reason="map_unavailable") from error
 
     async def get(self, key: str) -> Entry | None:
         body = await self._done(self._client.get(_key("entry", key)))

@@ -12,6 +12,8 @@ PATH = "/map"
 HEALTH = "/health"
 DAMAGED = 422
 """The HTTP status of a request for an entry that the owner cannot use itself."""
+AT_ONCE = 3.0
+"""Seconds within which a store must answer where nobody waits for one that is being started again."""
 MOST_OPERATIONS = 10_000
 """In one request."""
 _WIDTH = len(fields(Entry))
