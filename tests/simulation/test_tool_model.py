@@ -33,7 +33,7 @@ def posed(tool: str = "find_member", before: Sequence[tuple[str, str]] = (), **a
     return call
 
 
-def reply(entry: int | None = None, error: str | None = None, result: Any = None) -> str:
+def reply(entry: int | None = None, error: Any = None, result: Any = None) -> str:
     return orjson.dumps({"entry": entry, "error": error, "result": result}).decode()
 
 
@@ -54,6 +54,12 @@ async def test_an_error_becomes_a_failed_call():
     assert orjson.loads(made.response) == {"error": {"type": "precondition", "message": "no such member"}}
 
 
+@pytest.mark.parametrize("nothing", [None, "", "  ", False])
+async def test_what_says_that_nothing_went_wrong_is_no_error(nothing: Any):
+    tools, _ = model(reply(error=nothing, result=MEMBERS))
+    assert (await tools.simulate(posed(), [])).ok
+
+
 async def test_an_entry_that_answers_already_is_pointed_to():
     known = [entry("find_member", '{"name":"Eve"}'), entry("find_member", '{"name":"Novak, Ada"}')]
     tools, _ = model(reply(entry=2))
@@ -66,6 +72,10 @@ async def test_an_entry_that_answers_already_is_pointed_to():
         (reply(result=[{"member_id": 5}]), "5 is not of type"),
         (reply(result=None), "result"),
         (reply(entry=3), "there is no entry 3"),
+        (reply(error={"message": "no such member"}, result=[]), "error: write what went wrong as a text"),
+        (reply(error=["no such member"], result=[]), "error: write what went wrong as a text"),
+        (reply(error={}, result=[]), "error: write what went wrong as a text"),
+        (reply(error=True, result=[]), "error: write what went wrong as a text"),
         ("I am not sure.", "no JSON object"),
         ('{"members": []}', "write"),
         ('{"entry": null, "error": null, "result": [{"member_id": "a\\u0000b"}]}', "NUL"),
