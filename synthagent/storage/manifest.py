@@ -15,7 +15,9 @@ from synthagent.storage.complaints import complaints
 
 SCHEMA = "synthagent.run/1"
 
-MUST_AGREE = ("tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "faults", "lint", "prompts")
+MUST_AGREE = (
+    "tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "map_store", "faults", "lint", "prompts",
+)  # fmt: skip
 """What may not change between the start of a run and its resumption: else its episodes are not of one kind."""
 
 

@@ -313,6 +313,35 @@ def test_compiling_writes_the_tasks_whatever_becomes_of_the_tools(cli, tasks: Pa
     assert out.read_bytes() == tasks.read_bytes()
 
 
+def test_compiling_needs_a_map_and_makes_none(cli, tasks: Path, tmp_path: Path):
+    out = tmp_path / "compiled.jsonl"
+    done = cli("audit", "compile", tasks, "--teacher", "scripted:random", "-o", out)
+    assert (done.code, f"{tasks}.d/map.sqlite: there is no such map" in done.err) == (2, True), done.err
+    assert not Path(f"{tasks}.d").exists()
+
+
+def test_audits_read_a_map_that_wants_a_token(cli, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SYNTHAGENT_TOKEN", "secret")
+    with owner(tmp_path / "map.sqlite") as (url, _):
+        at = ("--map-store", url)
+        assert cli("rollout", tasks, "--agent", "scripted:spam", *RANDOM, *at, "-o", tmp_path / "run").code == 0
+        stats = cli("audit", "stats", tasks, *at, "--json")
+        assert (stats.code, stats.json["map_size"] >= 2) == (0, True), stats.err
+        compiled = cli("audit", "compile", tasks, "--teacher", "scripted:random", *at, "-o", tmp_path / "c", "--json")
+        assert (compiled.code, compiled.json["tools"]) == (0, 2), compiled.err
+        monkeypatch.delenv("SYNTHAGENT_TOKEN")
+        assert "SYNTHAGENT_TOKEN" in cli("audit", "stats", tasks, *at).err
+
+
+def test_a_run_goes_on_with_the_map_that_it_began_with(cli, tasks: Path, tmp_path: Path):
+    words = ("rollout", tasks, "--agent", "scripted:spam", *RANDOM, "-o", tmp_path / "run")
+    assert cli(*words, "--map-store", tmp_path / "one.sqlite").code == 0
+    other = cli(*words, "--map-store", tmp_path / "two.sqlite", "--resume")
+    assert other.code == 3
+    assert f"map_store was '{tmp_path}/one.sqlite', now '{tmp_path}/two.sqlite'" in other.err
+    assert cli(*words, "--map-store", tmp_path / "one.sqlite", "--resume").code == 0
+
+
 def test_simulate_takes_programs_away(cli, tmp_path: Path):
     file, out = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
     write_tasks(file, [library()])
