@@ -172,9 +172,9 @@ async def answers(world: LiveWorld, tools: ResponseMap, calls: Sequence[tuple[st
 def entry(tool: str = "look", arguments: str = "{}", response: str = '"x"', state: str = "s", **more: Any) -> Entry:
     """An entry as a map would make it."""
     key = key_for("world", state, tool, arguments)
-    found = {"key": key, "entry_id": id_of(key, True, response), "alias_of": None, "world_id": "world", "state": state,
-             "tool": tool, "arguments": arguments, "ok": True, "response": response, "who": "me", "model": "m",
-             "prompt": "p", "made": 1.5}  # fmt: skip
+    found = {"key": key, "entry_id": id_of(key, more.get("ok", True), response), "alias_of": None,
+             "world_id": "world", "state": state, "tool": tool, "arguments": arguments, "ok": True,
+             "response": response, "who": "me", "model": "m", "prompt": "p", "made": 1.5}  # fmt: skip
     return Entry(**{**found, **more})
 
 

@@ -12,8 +12,9 @@ from typing import get_args
 from synthagent import prompts
 from synthagent.cli.agents import Models, Role, role
 from synthagent.cli.bench import NOBODY, Bench, scoring_of
+from synthagent.cli.console import say
 from synthagent.config import Settings
-from synthagent.errors import InputError
+from synthagent.errors import EpisodeFailure, InputError
 from synthagent.llm.ledger import Ledger
 from synthagent.rollouts.group import Casting
 from synthagent.schema.messages import Protocol, Usage
@@ -22,6 +23,7 @@ from synthagent.serve.access import TOKEN_ENV
 from synthagent.simulation.agent import Agent, ToolForm
 from synthagent.simulation.episode import Cast, Stage, facts_user
 from synthagent.simulation.faults import Faults
+from synthagent.simulation.map_store import MapStore
 from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
 from synthagent.simulation.model_user import ModelUser, user_fingerprints
 from synthagent.simulation.response_map import MapMode, ResponseMap
@@ -151,7 +153,10 @@ async def troupe(with_: Others, settings: Settings, seed: int, models: Models) -
 
 @asynccontextmanager
 async def mapped(with_: Others, settings: Settings, models: Models) -> AsyncIterator[ResponseMap | None]:
-    """The response map and whoever stands in for tools; None where nobody does."""
+    """The response map and whoever stands in for tools; None where nobody does.
+
+    Raises `InputError` at once when the map's store is not there or refuses.
+    """
     if not with_.simulating:
         yield None
         return
@@ -164,10 +169,21 @@ async def mapped(with_: Others, settings: Settings, models: Models) -> AsyncIter
         store, simulator, with_.mode, who=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
     )
     try:
+        await _reach(store, with_.store)
         yield found
-        await found.flush()
+        try:
+            await found.flush()
+        except EpisodeFailure as error:  # figures only; what was played is kept
+            say(f"the hits of this run are not counted: {error}")
     finally:
         await store.aclose()
+
+
+async def _reach(store: MapStore, where: str) -> None:
+    try:
+        await store.ping()
+    except EpisodeFailure as error:
+        raise InputError(str(error), way_out=f"is there a response map at {where}?") from error
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import anyio
 import orjson
 
 from synthagent.cli.console import print_json, say
-from synthagent.cli.simulators import all_entries
+from synthagent.cli.simulators import all_entries, there
 from synthagent.errors import InputError
 from synthagent.serve.access import TOKEN_ENV, checked_host
 from synthagent.simulation.map_store import Entry, as_json, from_json, merge
@@ -23,7 +23,7 @@ _AT_ONCE = 1000
 
 def run_export(store: str, out: Path, json: bool) -> None:
     """Writes a map as JSONL, whole or not at all."""
-    _there(store)
+    there(store)
     count = anyio.run(_exported, store, out)
     if json:
         print_json({"entries": count})
@@ -90,11 +90,6 @@ def _chunks(file: Path) -> Iterator[list[tuple[Entry, int]]]:
         raise InputError(f"cannot be read: {error.strerror}", where=str(file)) from error
     if found:
         yield found
-
-
-def _there(store: str) -> None:
-    if "://" not in store and not Path(store).exists():
-        raise InputError("there is no such map", where=store)
 
 
 def run_serve(store: Path, host: str, port: int) -> None:

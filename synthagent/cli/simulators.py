@@ -1,5 +1,6 @@
 """audit consistency, user, redteam, stats, compile: what tasks, simulated tools and users are worth when played."""
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from synthagent.rollouts.batch import Order, roll_batch
 from synthagent.rollouts.group import Outcome
 from synthagent.schema.episodes import Limits, UserEvent
 from synthagent.schema.tasks import Task
+from synthagent.serve.access import TOKEN_ENV
 from synthagent.simulation.map_store import Entry, MapStore
 from synthagent.simulation.response_map import ResponseMap
 from synthagent.storage.maps import open_store
@@ -246,7 +248,7 @@ def run_stats(tasks: Path, run: Path | None, store: str | None, json: bool) -> N
 
 
 async def _sizes(where: str, worlds: Sequence[str]) -> Mapping[str, int]:
-    store = open_store(where)
+    store = open_store(where, os.environ.get(TOKEN_ENV))
     try:
         return await store.sizes(worlds)
     finally:
@@ -263,7 +265,7 @@ def run_compile(
     """Writes the tasks with what could be compiled, and prints which tools resist."""
     chosen = settings(config, {})
     kept = list(islice(read_tasks(tasks), limit))
-    where = store or str(map_beside(tasks))
+    where = there(store or str(map_beside(tasks)))
     verdicts, made = anyio.run(_compiled, kept, teacher, where, rounds, chosen)
     write_tasks(out, made)
     rows = [asdict(verdict) for verdict in verdicts]
@@ -286,7 +288,7 @@ async def _compiled(
         asked = await models.structured(
             role(teacher, "--teacher"), "teacher", chosen.temperature, chosen.teacher_tokens
         )
-        store = open_store(where)
+        store = open_store(where, os.environ.get(TOKEN_ENV))
         stack.push_async_callback(store.aclose)
         entries = [entry async for entry, _ in all_entries(store)]
         with progress("tasks", len(tasks)) as tick:
@@ -296,6 +298,13 @@ async def _compiled(
                 made.append(found.task)
                 tick("")
     return verdicts, made
+
+
+def there(store: str) -> str:
+    """The word for a map, for commands that read one. Raises `InputError` for a file that would only be made now."""
+    if "://" not in store and not Path(store).exists():
+        raise InputError("there is no such map", where=store)
+    return store
 
 
 async def all_entries(store: MapStore) -> AsyncIterator[tuple[Entry, int]]:

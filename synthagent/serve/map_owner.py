@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from synthagent.errors import EpisodeFailure
 from synthagent.serve.access import checked_host, refusal
 from synthagent.simulation.map_store import MapStore, MapUnavailable
 from synthagent.storage.maps.sqlite import SqliteStore
-from synthagent.storage.maps.wire import HEALTH, MOST_OPERATIONS, PATH, perform
+from synthagent.storage.maps.wire import DAMAGED, HEALTH, MOST_OPERATIONS, PATH, perform
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -77,6 +78,8 @@ class MapOwner:
             results = await self._done(operations)
         except MapUnavailable as error:
             return web.Response(status=503, text=str(error))
+        except EpisodeFailure as error:
+            return web.Response(status=DAMAGED, text=str(error))
         except ValueError as error:
             return web.Response(status=400, text=str(error))
         return web.Response(body=orjson.dumps(results), content_type="application/json")
@@ -113,6 +116,8 @@ class MapOwner:
     async def _all(self, operations: list[Any]) -> list[Any] | Exception:
         try:
             return [await perform(self._store, operation) for operation in operations]
+        except EpisodeFailure as error:  # an entry is damaged: who did not ask for it has nothing to do with it
+            return error
         except (ValueError, TypeError, OverflowError, RecursionError) as error:  # this worker's mistake only
             return ValueError(f"not an operation: {type(error).__name__}: {error}")
 

@@ -71,12 +71,13 @@ def parse(raw: str) -> dict[str, Any]:
         raise BadArguments(f"the arguments are not JSON: {_short(str(error))}", "malformed") from error
     if not isinstance(value, dict):
         raise BadArguments("the arguments are not a JSON object", "malformed")
-    if max(raw.count("["), raw.count("{")) > MAX_DEPTH // 2 and _deeper_than(value, MAX_DEPTH):
+    if max(raw.count("["), raw.count("{")) > MAX_DEPTH // 2 and deeper_than(value, MAX_DEPTH):
         raise BadArguments(f"the arguments are nested deeper than {MAX_DEPTH} levels", "limit")
     return value
 
 
-def _deeper_than(value: Json, most: int) -> bool:
+def deeper_than(value: Json, most: int) -> bool:
+    """Whether arrays and objects are nested in more than so many levels."""
     level = [value]
     for _ in range(most):
         level = [item for one in level if isinstance(one, dict | list) for item in _children(one)]

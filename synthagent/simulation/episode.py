@@ -42,8 +42,9 @@ from synthagent.simulation.agent import (
 from synthagent.simulation.arguments import BadArguments, parse
 from synthagent.simulation.calling import called
 from synthagent.simulation.compiling import compile_world
-from synthagent.simulation.faults import FAULTS, Fault, Faults, cut_short, failed
+from synthagent.simulation.faults import FAULTS, Fault, Faults, cut_short, failed, is_cut_short
 from synthagent.simulation.hearing import Listener
+from synthagent.simulation.likeness import same_json
 from synthagent.simulation.map_store import id_of
 from synthagent.simulation.response_map import Tools, key_of
 from synthagent.simulation.simulated import Answer, SimulatedCall
@@ -343,7 +344,7 @@ def replay(stage: Stage, episode: Episode) -> Final:
                 if call is None:
                     raise ReplayMismatch(f"event {number}: no turn made this call")
                 pending.remove(call)
-                if _again(world, call, event) != event.response:
+                if not _as_stored(_again(world, call, event), event):
                     raise ReplayMismatch(f"event {number}: {call.name} answers differently now")
         final = world.final()
     if final.digest != episode.digest:
@@ -359,19 +360,30 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _again(world: LiveWorld, call: ToolCall, event: ToolEvent) -> str | None:
-    """What a call answers on replay; None for an answer of a simulated tool that is not this call's."""
+def _as_stored(result: ToolResult | None, event: ToolEvent) -> bool:
+    """Whether a call comes out as it is stored, in every part that a score may look at."""
+    return (
+        result is not None
+        and result.response == event.response
+        and (result.ok, result.error, result.changed) == (event.ok, event.error, event.changed)
+        and same_json(result.arguments, event.arguments)
+    )
+
+
+def _again(world: LiveWorld, call: ToolCall, event: ToolEvent) -> ToolResult | None:
+    """What comes of a call on replay; None for an answer of a simulated tool that is not this call's."""
     if event.fault in ("timeout", "rate_limit"):
-        return failed(event.fault, None).response
+        return failed(event.fault, _read(call.arguments))
     result = world.begin(call.name, call.arguments)
     if isinstance(result, SimulatedCall):
-        if event.fault is not None or event.entry_id is None:
+        if event.fault is not None:
             # Half of a simulated answer is stored, and not the whole; it changed nothing.
-            return event.response if event.fault and not result.tool.writes else None
+            cut = not result.tool.writes and is_cut_short(event.response)
+            return ToolResult(False, event.response, None, event.fault, result.arguments) if cut else None
         ids = {id_of(key_of(result, mode), event.ok, event.response) for mode in ("state", "paper")}
-        if event.entry_id not in ids or not _is_json(event.response):
+        if event.entry_id is None or event.entry_id not in ids or not _is_json(event.response):
             return None
         result = world.take(result, Answer(event.ok, event.response, event.entry_id, event.alias_of))
     elif event.fault is not None:
         result = cut_short(result)
-    return result.response
+    return result

@@ -52,6 +52,16 @@ def cut_short(result: ToolResult) -> ToolResult:
     return ToolResult(False, _response("partial_result", half), None, "partial_result", result.arguments)
 
 
+def is_cut_short(response: str) -> bool:
+    """Whether `cut_short` can have written this: its error, and with it a part of a list."""
+    try:
+        data = orjson.loads(response)
+        half = data.get("partial") if isinstance(data, dict) else None
+        return isinstance(half, list) and bool(half) and response == _response("partial_result", half)
+    except (orjson.JSONDecodeError, TypeError):  # a TypeError: nested deeper than it writes
+        return False
+
+
 def _response(fault: Fault, partial: list[Any] | None = None) -> str:
     error: dict[str, Any] = {"type": fault, "message": _MESSAGES[fault]}
     body: dict[str, Any] = {"error": error} if partial is None else {"error": error, "partial": partial}

@@ -12,11 +12,14 @@ from typing import Any, Protocol
 
 import orjson
 
-from synthagent.errors import InputError
+from synthagent.errors import EpisodeFailure, InputError
+from synthagent.simulation.arguments import MAX_DEPTH, deeper_than
 
 MAP_SCHEMA = "synthagent.map/1"
 VERSION = 1
 """Of the way keys are made."""
+MOST_HITS = 2**53
+"""Beyond, not every program that reads JSON counts alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +101,58 @@ def from_json(data: Any) -> tuple[Entry, int]:
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise ValueError(f"{name}: {'missing' if value is None else 'of the wrong type'}")
         values[name] = value
-    entry = Entry(**values)
+    hits = data.get("hits", 0)
+    if not isinstance(hits, int) or isinstance(hits, bool) or not 0 <= hits < MOST_HITS:
+        raise ValueError("hits: not a whole number from 0 to 2**53")
+    return sound(Entry(**values)), hits
+
+
+def sound(entry: Entry) -> Entry:
+    """The entry. Raises `ValueError` when key, id and texts of it do not belong together: it is nobody's answer."""
     if entry.key != key_for(entry.world_id, entry.state, entry.tool, entry.arguments):
         raise ValueError("key: does not fit the call: it was changed by hand, or another version made it")
     if entry.entry_id != id_of(entry.key, entry.ok, entry.response):
         raise ValueError("entry_id: does not fit the answer: it was changed by hand")
-    for name in ("response", "arguments", "trail"):
-        try:
-            read = orjson.loads(getattr(entry, name))
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"{name}: not JSON") from error
-        if name == "arguments" and not isinstance(read, dict):
-            raise ValueError("arguments: not an object")
-    hits = data.get("hits", 0)
-    return entry, hits if isinstance(hits, int) and hits >= 0 else 0
+    _read(entry, "response")
+    arguments, trail = _read(entry, "arguments"), _read(entry, "trail")
+    if not isinstance(arguments, dict):
+        raise ValueError("arguments: not an object")
+    if not isinstance(trail, list) or not all(map(_is_call, trail)):
+        raise ValueError("trail: not a list of calls")
+    for name, value in (("arguments", arguments), *(("trail", call[1]) for call in trail)):
+        if deeper_than(value, MAX_DEPTH):
+            raise ValueError(f"{name}: nested deeper than {MAX_DEPTH} levels")
+    return entry
+
+
+def _read(entry: Entry, name: str) -> Any:
+    try:
+        return orjson.loads(getattr(entry, name))
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{name}: not JSON") from error
+
+
+def _is_call(data: Any) -> bool:
+    return isinstance(data, list) and len(data) == 2 and isinstance(data[0], str) and isinstance(data[1], dict)
+
+
+def damaged(where: str, why: object) -> EpisodeFailure:
+    """What to raise when a store gives what cannot be the entry that was asked for."""
+    return EpisodeFailure(f"{where}: holds an entry that cannot be used: {why}", reason="map_damaged")
 
 
 class MapStore(Protocol):
     """Keeps entries. All methods may be called by many tasks at once."""
 
+    async def ping(self) -> None:
+        """Raises `InputError` or `EpisodeFailure`, within seconds, when the store is not there or refuses."""
+        ...
+
     async def get(self, key: str) -> Entry | None:
-        """The entry under a key."""
+        """The entry under a key.
+
+        This and all that give entries raise `EpisodeFailure` (`map_damaged`) for what is no entry, or another's.
+        """
         ...
 
     async def put(self, entry: Entry) -> Entry:
@@ -186,6 +220,9 @@ class MemoryStore:
         self._hits: dict[str, int] = {}
         self._roots: dict[str, int] = {}
         self._leases = Leases(clock)
+
+    async def ping(self) -> None:
+        """It is there."""
 
     async def get(self, key: str) -> Entry | None:
         return self._entries.get(key)

@@ -102,17 +102,18 @@ class ModelUser:
             },
         ]
         spoken, raw = await self._asked(prompt, kind)
-        findings = self._found(message, heard, spoken, due)
-        first = findings
+        turn = self._turn(message, heard, spoken, due)
+        first = findings = lint(turn) if self._linted else ()
         if findings and self._strict:
             prompt += [{"role": "assistant", "content": raw}, {"role": "user", "content": _complaint(findings)}]
             spoken, _ = await self._asked(prompt, kind)
-            findings = self._found(message, heard, spoken, due)
+            turn = self._turn(message, heard, spoken, due)
+            findings = lint(turn)
             if findings:
                 told = "; ".join(map(str, findings))
                 raise UserFailed(f"the user, asked twice, {told}: {spoken.text[:300]}",
                                  reason=f"lint:{findings[0].kind}")  # fmt: skip
-        return self._taken(message, heard, spoken, due, first)
+        return self._taken(turn, spoken, _Due() if turn.leaves_out else due, first)
 
     async def _asked(self, prompt: Sequence[Message], kind: type[Spoken]) -> tuple[Spoken, str]:
         def check(spoken: Spoken) -> list[str]:
@@ -144,32 +145,28 @@ class ModelUser:
             )
         return _Due()
 
-    def _found(self, message: str, heard: Heard, spoken: Spoken, due: "_Due") -> tuple[Finding, ...]:
-        if not self._linted:
-            return ()
-        return lint(
-            Turn(
-                hidden=self._hidden,
-                listener=self._listener,
-                opening=self._opening,
-                tools=self._tools,
-                history=self._exchanges,
-                message=message,
-                reply=spoken.text,
-                done=spoken.ends,
-                heard=heard,
-                told=(*self._told, due.line) if due.line else self._told,
-                open_requests=bool(due.line or self._requests),
-            )
+    def _turn(self, message: str, heard: Heard, spoken: Spoken, due: "_Due") -> Turn:
+        return Turn(
+            hidden=self._hidden,
+            listener=self._listener,
+            opening=self._opening,
+            tools=self._tools,
+            history=tuple(self._exchanges),
+            message=message,
+            reply=spoken.text,
+            done=spoken.ends,
+            heard=heard,
+            told=(*self._told, due.line) if due.line else self._told,
+            open_requests=bool(due.line or self._requests),
+            due=due.line,
         )
 
-    def _taken(
-        self, message: str, heard: Heard, spoken: Spoken, due: "_Due", findings: Sequence[Finding]
-    ) -> UserReply:  # fmt: skip
-        """The reply, with what code knows about it; what was due is spent."""
-        if due.line:
-            self._told.append(due.line)
-            if due.request:
+    def _taken(self, turn: Turn, spoken: Spoken, said: "_Due", findings: Sequence[Finding]) -> UserReply:
+        """The reply, with what code knows about it. `said`: of what was due, what it says; the rest stays due."""
+        message, heard = turn.message, turn.heard
+        if said.line:
+            self._told.append(said.line)
+            if said.request:
                 self._requests.pop(0)
             else:
                 self._escapes.pop(0)
@@ -180,9 +177,9 @@ class ModelUser:
             # The ears were not sure, and the user took it for a question: the two together are.
             leanings = self._listener.leanings(message)
             asked = [fact_id for fact_id in disclosed if fact_id in leanings][:MOST_FACTS]
-        if due.request:
-            disclosed.append(due.request)
-            asked.append(due.request)
+        if said.request:
+            disclosed.append(said.request)
+            asked.append(said.request)
         words = spoken.text.lower().strip()
         return UserReply(
             text=spoken.text.strip(),

@@ -18,6 +18,7 @@ import anyio
 import orjson
 
 from synthagent.errors import EpisodeFailure, ToolFailed
+from synthagent.simulation.guarded_store import GuardedStore
 from synthagent.simulation.likeness import folded
 from synthagent.simulation.map_store import Entry, MapStore, group_of, id_of, key_for
 from synthagent.simulation.simulated import Answer, SimulatedCall
@@ -105,14 +106,17 @@ class ResponseMap:
             raise ValueError("a map that is not frozen needs somebody to simulate tools")
         self.name = simulator.name if simulator else "frozen"
         self.figures = MapFigures()
-        self._store, self._simulator, self._mode, self._who = store, simulator, mode, who
+        self._store, self._simulator, self._mode, self._who = GuardedStore(store), simulator, mode, who
         self._lease, self._now = lease, now
         self._recent: dict[str, Entry] = {}
         self._hits: dict[str, int] = {}
         self._turns: dict[str, _Turn] = {}
 
     async def answer(self, call: SimulatedCall) -> Answer:
-        """The answer to a call: the same for ever, unless the mode is `none`. Raises `ToolFailed`."""
+        """The answer to a call: the same for ever, unless the mode is `none`.
+
+        Raises `ToolFailed`, or `EpisodeFailure` (infrastructure) when the store cannot be used.
+        """
         if self._mode == "none":
             return await self._unmapped(call)
         key = key_of(call, self._mode)
@@ -122,7 +126,7 @@ class ResponseMap:
         return await self._missed(call, key)
 
     async def flush(self) -> None:
-        """Hands the hits that were counted to the store."""
+        """Hands the hits that were counted to the store. Raises `EpisodeFailure` when it does not take them."""
         hits, self._hits = self._hits, {}
         if hits:
             await self._store.count(hits)
@@ -143,29 +147,42 @@ class ResponseMap:
             entry = await self._store.get(key)
             if entry is not None:
                 return self._hit(entry)  # whoever had the turn before wanted the same
-            async with self._leased(groups[-1]):
-                entry = await self._store.get(key)
-                if entry is not None:
-                    return self._hit(entry)  # so did another worker
-                self.figures.misses += 1
-                decided = await self._decided(call, key, states[-1], groups)
-                self._remember(decided)
-                return _answer(decided)
+            async with self._leased(groups[-1]) as lease:
+                return await self._settled(call, key, groups, lease)
 
-    async def _decided(self, call: SimulatedCall, key: str, state: str, groups: Sequence[str]) -> Entry:
+    async def _settled(self, call: SimulatedCall, key: str, groups: Sequence[str], lease: "_Lease") -> Answer:
+        """The answer that this worker, or another in the meantime, decided on."""
+        known: list[Entry] | None = None
+        made: Entry | None = None
+        while True:
+            entry = await self._store.get(key)
+            if entry is not None:
+                return self._hit(entry)  # another worker wanted the same
+            there = await self._store.of(groups)
+            if made is None or there != known:
+                self.figures.misses += made is None
+                known = there
+                made = await self._decided(call, key, "-" if self._mode == "paper" else call.state, known)
+            if lease.held:
+                self.figures.aliases += made.alias_of is not None
+                kept = await self._store.put(made)
+                self._remember(kept)
+                return _answer(kept)
+            await lease.take()  # whoever had it since may have decided this very call, or another way of asking it
+
+    async def _decided(self, call: SimulatedCall, key: str, state: str, known: Sequence[Entry]) -> Entry:
         assert self._simulator is not None
-        known = await self._store.of(groups)
-        words = folded(call.canonical)
-        same = next((entry for entry in known if entry.state == state and folded(entry.arguments) == words), None)
+        choices = call.tool.choices
+        words = folded(call.canonical, choices)
+        same = next((e for e in known if e.state == state and folded(e.arguments, choices) == words), None)
         by_code = same is not None
         made = Simulation(same)
         if same is None:
             self.figures.calls += 1
             made = await self._simulator.simulate(call, known)
             same = made.same
-        self.figures.aliases += same is not None
         ok, response = (same.ok, same.response) if same else (made.ok, made.response)
-        entry = Entry(
+        return Entry(
             key=key,
             entry_id=id_of(key, ok, response),
             alias_of=same.root if same else None,
@@ -181,7 +198,6 @@ class ResponseMap:
             prompt="" if by_code else self._simulator.prompt,
             made=round(self._now(), 3),
         )
-        return await self._store.put(entry)
 
     def _hit(self, entry: Entry) -> Answer:
         self.figures.hits += 1
@@ -207,27 +223,59 @@ class ResponseMap:
                 self._turns.pop(group, None)
 
     @asynccontextmanager
-    async def _leased(self, group: str) -> AsyncIterator[None]:
+    async def _leased(self, group: str) -> AsyncIterator["_Lease"]:
         """Holds the group's lease, renewing it, for as long as the block runs."""
+        lease = _Lease(self._store, group, self._who, self._lease)
+        renewing: asyncio.Task[None] | None = None
+        try:
+            await lease.take()
+            renewing = asyncio.get_running_loop().create_task(lease.renew())
+            yield lease
+        finally:
+            # Whoever is cancelled while it asks for the lease may have got it: it is given back in any case.
+            with anyio.CancelScope(shield=True):
+                if renewing is not None:
+                    renewing.cancel()
+                    await asyncio.gather(renewing, return_exceptions=True)
+                # The answer is kept by now, and a lease that is not given back runs out by itself.
+                with suppress(EpisodeFailure):
+                    await self._store.release(group, self._who)
+
+
+class _Lease:
+    """A worker's lease of a group, and whether another may have had it since it was taken."""
+
+    def __init__(self, store: GuardedStore, group: str, who: str, seconds: float):
+        self._store, self._group, self._who, self._seconds = store, group, who, seconds
+        self._until, self._lost = 0.0, False
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody else can have had it since `take`."""
+        return not self._lost and anyio.current_time() < self._until
+
+    async def take(self) -> None:
+        """Waits until it is this worker's."""
         wait, most = _WAIT
-        while not await self._store.lease(group, self._who, self._lease):
+        while True:
+            asked = anyio.current_time()
+            if await self._store.lease(self._group, self._who, self._seconds):
+                self._until, self._lost = asked + self._seconds, False
+                return
             await anyio.sleep(wait)
             wait = min(2 * wait, most)
-        renewing = asyncio.get_running_loop().create_task(self._renew(group))
-        try:
-            yield
-        finally:
-            renewing.cancel()
-            # The answer is kept by now, and a lease that is not given back runs out by itself.
-            with anyio.CancelScope(shield=True), suppress(EpisodeFailure):
-                await self._store.release(group, self._who)
 
-    async def _renew(self, group: str) -> None:
+    async def renew(self) -> None:
+        """Renews it for ever. One that ran out stays lost though it is given again: others may have been in between."""
         while True:
-            await anyio.sleep(self._lease / 3)
-            # If it was lost meanwhile, the first to put its entry still wins; a store that is away is asked again.
-            with suppress(EpisodeFailure):
-                await self._store.lease(group, self._who, self._lease)
+            await anyio.sleep(self._seconds / 3)
+            with suppress(EpisodeFailure):  # a store that is away is asked again
+                asked = anyio.current_time()
+                given = await self._store.lease(self._group, self._who, self._seconds)
+                if given and self.held:
+                    self._until = asked + self._seconds
+                else:
+                    self._lost = True
 
 
 def _answer(entry: Entry) -> Answer:

@@ -164,6 +164,8 @@ def understood(data: Any, call: SimulatedCall, shown: Sequence[Entry]) -> tuple[
         text = orjson.dumps(result).decode()
     except (BadArguments, TypeError) as bad:  # a TypeError: nested deeper than JSON libraries go
         return None, [f"the answer cannot be written as JSON: {bad}"]
+    if error is not None and error is not False and not isinstance(error, str):
+        return None, ["error: write what went wrong as a text, or null"]
     if isinstance(error, str) and error.strip():
         body = {"error": {"type": "precondition", "message": error.strip()[:500]}}
         return Simulation(None, False, orjson.dumps(body).decode()), ()

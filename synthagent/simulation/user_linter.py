@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from synthagent.schema.tasks import Fact, Hidden
+from synthagent.simulation.conveying import conveys
 from synthagent.simulation.cues import STOP
 from synthagent.simulation.hearing import MOST_FACTS, Heard, Listener
 from synthagent.simulation.user_cues import (
@@ -43,8 +44,9 @@ from synthagent.simulation.user_cues import (
 from synthagent.simulation.values import Reading, kind_of, mentions, plain, reading
 
 Kind = Literal[
-    "leaked_more", "unasked", "invented", "role_flip", "tool_names", "ended_early", "claimed_action", "contradicts"
-]
+    "leaked_more", "unasked", "invented", "role_flip", "tool_names", "ended_early", "claimed_action", "contradicts",
+    "left_out",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 WHAT: dict[Kind, str] = {
@@ -56,6 +58,7 @@ WHAT: dict[Kind, str] = {
     "ended_early": "ended the conversation at a question, a confirmation, or with a request still open",
     "claimed_action": "claimed to have done what the assistant is there to do",
     "contradicts": "contradicted what was said before, or the facts",
+    "left_out": "did not say what was to be said now",
 }
 
 
@@ -91,12 +94,19 @@ class Turn:
     """What else the user was to say now, or has said: follow-up requests, escape lines."""
     open_requests: bool = False
     """The user has something left to ask for."""
+    due: str = ""
+    """What the user was to say now, in its own words; empty where it may say what it likes."""
     _mentioned: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def own_words(self) -> tuple[str, ...]:
         """What the user has said before."""
         return (self.opening, *(said for _, said in self.history))
+
+    @cached_property
+    def leaves_out(self) -> bool:
+        """Whether the reply says nothing of what was due."""
+        return not conveys(self.reply, self.due, "\n".join((*self.own_words, self.message)))
 
     @cached_property
     def common(self) -> str:
@@ -419,6 +429,11 @@ def _ended_early(turn: Turn) -> Iterator[str]:
         yield "while nothing was done or refused"
 
 
+def _left_out(turn: Turn) -> Iterator[str]:
+    if turn.leaves_out:
+        yield turn.due
+
+
 _DETECTORS: dict[Kind, Callable[[Turn], Iterator[str]]] = {
     "role_flip": _role_flip,
     "tool_names": _tool_names,
@@ -428,4 +443,5 @@ _DETECTORS: dict[Kind, Callable[[Turn], Iterator[str]]] = {
     "invented": _invented,
     "claimed_action": _claimed_action,
     "ended_early": _ended_early,
+    "left_out": _left_out,
 }

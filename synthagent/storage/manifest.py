@@ -16,8 +16,10 @@ from synthagent.storage.complaints import complaints
 
 SCHEMA = "synthagent.run/1"
 
-MUST_AGREE = ("tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "faults", "lint",
-             "judge", "judge_mode", "reward", "prompts")  # fmt: skip
+MUST_AGREE = (
+    "tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "map_store", "faults", "lint", "judge",
+    "judge_mode", "reward", "prompts",
+)  # fmt: skip
 """What may not change between the start of a run and its resumption: else its episodes are not of one kind."""
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import orjson
 import pytest
 
 from synthagent.llm.stub import StubServer
+from synthagent.serve.map_owner import MapOwner
+from synthagent.simulation.map_store import Entry, MemoryStore, as_json
 from synthagent.storage.task_file import write_tasks
 from tests.builders import library
-from tests.maps import free_port, hybrid, owner, redis_server
+from tests.maps import entry, free_port, hybrid, owner, redis_server
 
 RANDOM = ("--tools", "scripted:random")
 
@@ -142,6 +146,62 @@ def test_a_wrong_option_is_told(cli, tasks: Path, tmp_path: Path, words: tuple[s
     assert said in done.err
 
 
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9", "redis://127.0.0.1:9/0", "http://localhost:99999"])
+def test_a_map_that_is_not_there_stops_the_run_before_it_begins(cli, tasks: Path, tmp_path: Path, where: str):
+    begun = time.monotonic()
+    done = cli("rollout", tasks, "--agent", "scripted:spam", *RANDOM, "--map-store", where, "-o", tmp_path / "run")
+    assert (done.code, f"is there a response map at {where}?" in done.err) == (2, True), done.err
+    assert time.monotonic() - begun < 20
+    assert not (tmp_path / "run" / "episodes.jsonl").read_bytes()
+
+
+class Refusing(MemoryStore):
+    """A store that is there and takes nothing: no entries, or no hits."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        self._what = what
+
+    async def put(self, entry: Entry) -> Entry:
+        if self._what == "entries":
+            raise ValueError("no room for entries")
+        return await super().put(entry)
+
+    async def count(self, hits: Mapping[str, int]) -> None:
+        raise ValueError("no room for hits")
+
+
+def on_a_map_that_refuses(cli, what: str, *words: object) -> Any:
+    """A command whose map takes nothing more of this."""
+
+    async def done() -> Any:
+        async with MapOwner(Refusing(what)) as url:
+            return await anyio.to_thread.run_sync(lambda: cli(*words, "--map-store", url))
+
+    return anyio.run(done)
+
+
+def test_a_map_that_takes_no_entries_is_infrastructure_and_ends_the_run_after_a_while(cli, tasks: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    done = on_a_map_that_refuses(
+        cli, "entries", "rollout", tasks, "--agent", "scripted:spam", *RANDOM, "-n", 40, "-o", run
+    )
+    assert done.code == 3
+    assert "in a row failed (map_unavailable: the response map cannot be used" in done.err
+    assert {one["failure"]["reason"] for one in episodes(run)} == {"map_unavailable"}
+    assert {one["failure"]["blame"] for one in episodes(run)} == {"infrastructure"}
+
+
+def test_a_run_is_not_lost_when_its_hits_cannot_be_counted(cli, tasks: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    done = on_a_map_that_refuses(
+        cli, "hits", "rollout", tasks, "--agent", "scripted:spam", *RANDOM, "-n", 3, "-o", run, "--json"
+    )
+    assert done.code == 0
+    assert "the hits of this run are not counted: " in done.err
+    assert (len(episodes(run)), done.json[0]["unscored"]) == (3, 0)
+
+
 # ---- maps on the move
 
 
@@ -179,6 +239,12 @@ def test_a_file_that_is_no_map_is_refused_line_by_line(cli, tmp_path: Path):
     done = cli("map", "import", tmp_path / "m.sqlite", file)
     assert (done.code, "line 1: entry_id: missing" in done.err) == (2, True)
     assert cli("map", "export", tmp_path / "nowhere.sqlite", "-o", file).code == 2
+    deep = '{"a":' * 65 + "1" + "}" * 65
+    lines = [as_json(entry()), {**as_json(entry()), "hits": 2**53}, as_json(entry(arguments=deep))]
+    for bad, why in ((lines[1], "hits: not a whole number"), (lines[2], "arguments: nested deeper than 64 levels")):
+        file.write_bytes(b"\n".join(map(orjson.dumps, [lines[0], bad])))
+        done = cli("map", "import", tmp_path / "m.sqlite", file)
+        assert (done.code, f"{file}: line 2: {why}" in done.err) == (2, True), done.err
 
 
 def test_workers_share_a_served_map_and_the_owner_ends_tidily(cli, tasks: Path, tmp_path: Path):
@@ -245,6 +311,35 @@ def test_compiling_writes_the_tasks_whatever_becomes_of_the_tools(cli, tasks: Pa
     assert (done.json["tools"], done.json["compiled"]) == (2, 0)
     assert all(verdict["reason"] for verdict in done.json["verdicts"])
     assert out.read_bytes() == tasks.read_bytes()
+
+
+def test_compiling_needs_a_map_and_makes_none(cli, tasks: Path, tmp_path: Path):
+    out = tmp_path / "compiled.jsonl"
+    done = cli("audit", "compile", tasks, "--teacher", "scripted:random", "-o", out)
+    assert (done.code, f"{tasks}.d/map.sqlite: there is no such map" in done.err) == (2, True), done.err
+    assert not Path(f"{tasks}.d").exists()
+
+
+def test_audits_read_a_map_that_wants_a_token(cli, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SYNTHAGENT_TOKEN", "secret")
+    with owner(tmp_path / "map.sqlite") as (url, _):
+        at = ("--map-store", url)
+        assert cli("rollout", tasks, "--agent", "scripted:spam", *RANDOM, *at, "-o", tmp_path / "run").code == 0
+        stats = cli("audit", "stats", tasks, *at, "--json")
+        assert (stats.code, stats.json["map_size"] >= 2) == (0, True), stats.err
+        compiled = cli("audit", "compile", tasks, "--teacher", "scripted:random", *at, "-o", tmp_path / "c", "--json")
+        assert (compiled.code, compiled.json["tools"]) == (0, 2), compiled.err
+        monkeypatch.delenv("SYNTHAGENT_TOKEN")
+        assert "SYNTHAGENT_TOKEN" in cli("audit", "stats", tasks, *at).err
+
+
+def test_a_run_goes_on_with_the_map_that_it_began_with(cli, tasks: Path, tmp_path: Path):
+    words = ("rollout", tasks, "--agent", "scripted:spam", *RANDOM, "-o", tmp_path / "run")
+    assert cli(*words, "--map-store", tmp_path / "one.sqlite").code == 0
+    other = cli(*words, "--map-store", tmp_path / "two.sqlite", "--resume")
+    assert other.code == 3
+    assert f"map_store was '{tmp_path}/one.sqlite', now '{tmp_path}/two.sqlite'" in other.err
+    assert cli(*words, "--map-store", tmp_path / "one.sqlite", "--resume").code == 0
 
 
 def test_simulate_takes_programs_away(cli, tmp_path: Path):

@@ -15,7 +15,7 @@ def row(task="a1", agent="small", reward=1.0, **changes):
         "features": (), "user": "facts", "stop": Stop.USER_DONE, "malformed": 0, "turns": 3, "prompt_tokens": 100,
         "completion_tokens": 10, "seconds": 0.25, "started": 0.0, "tools_called": (), "rubric_id": "r",
         "reward": reward, "gate": None if reward is None else 1, "n": reward, "i": reward,
-        "blame": Blame.AGENT if reward == 0 else None, "unscored_blame": None, "unscored_reason": None,
+        "blame": Blame.AGENT if reward == 0 else None, "reason": None, "unscored_blame": None, "unscored_reason": None,
         "offset": 0, "length": 1,
     }  # fmt: skip
     return EpisodeRow(**{**values, **changes})

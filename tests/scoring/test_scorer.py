@@ -178,6 +178,12 @@ def test_a_stored_episode_that_replays_differently_is_unscored(tale, stage):
     assert isinstance(score(stage, episode), Scored)
     for other in (
         doctored(episode, 1, response=episode.events[1].response.replace("09:30", "08:30")),
+        doctored(episode, 1, ok=False),
+        doctored(episode, 1, error="precondition"),
+        doctored(episode, 1, changed=True),
+        doctored(episode, 3, changed=False),
+        doctored(episode, 3, arguments={"loan_id": "L-82", "new_due": "2031-05-23"}),
+        doctored(episode, 3, arguments=None),
         doctored(episode, 3, call_id="c9"),
         doctored(episode, 3, tool="drop_hold"),
         doctored(episode, 2, calls=()),

@@ -1,6 +1,7 @@
 """The owner of a map over HTTP: who may talk to it, what it takes, and that one worker's mistake is nobody else's."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -41,6 +42,8 @@ async def test_it_does_a_list_of_operations_in_order():
         b'[["get"]]',
         b'[["put", [1]]]',
         b'[["put", ["k","i",null,"w","s","t","a","yes","r","[]","","","",0]]]',
+        orjson.dumps([["put", packed(replace(entry(), response='"forged"'))]]),
+        orjson.dumps([["put", packed(replace(entry(), key="k"))]]),
         b'[["lease", "g", "w", "soon"]]',
         b'[["dump", null, null]]',
         b'[["of", 5]]',

@@ -1,5 +1,7 @@
 """The loop: who hears what under each protocol, what ends an episode, whose fault a failure is, and replaying."""
 
+from typing import Any
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -352,6 +354,17 @@ async def test_a_response_that_comes_out_differently_is_a_mismatch():
     number = next(i for i, event in enumerate(episode.events) if isinstance(event, ToolEvent))
     with pytest.raises(ReplayMismatch, match=f"event {number}: find_member answers differently now"):
         replay(STAGE, changed(episode, number, response="[]"))
+
+
+@pytest.mark.parametrize(
+    "update",
+    [{"ok": False}, {"error": "limit"}, {"changed": True}, {"arguments": {"name": "Eve"}}, {"arguments": None}],
+)
+async def test_whatever_a_score_may_look_at_is_compared_and_not_just_the_response(update: dict[str, Any]):
+    episode = await reference()
+    number = next(i for i, event in enumerate(episode.events) if isinstance(event, ToolEvent))
+    with pytest.raises(ReplayMismatch, match=f"event {number}: find_member answers differently now"):
+        replay(STAGE, changed(episode, number, **update))
 
 
 async def test_an_answer_without_its_call_is_a_mismatch():

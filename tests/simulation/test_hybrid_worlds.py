@@ -274,3 +274,54 @@ async def test_a_forged_fault_is_noticed():
     )  # fmt: skip
     with pytest.raises(ReplayMismatch):
         replay(TRUTH, episode.model_copy(update={"events": events}))
+
+
+ERROR = '{"type":"partial_result","message":"the result could not be read to its end; try again"}'
+HALF = f'{{"error":{ERROR},"partial":[1]}}'
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"ok": True},
+        {"ok": True, "error": None},
+        {"error": "timeout"},
+        {"changed": True},
+        {"arguments": {"member_id": "M-2"}},
+        {"response": HALF.replace("[1]", "[]")},
+        {"response": HALF.replace("[1]", "{}")},
+        {"response": HALF.replace("[1]", "[" * 300 + "]" * 300)},
+        {"response": HALF.replace("try again", "it was all true")},
+        {"response": HALF.replace("]}", '],"more":1}')},
+        {"response": '[{"loan_id":"L-1"}]'},
+        {"response": "no json"},
+        {"response": "5"},
+    ],
+)
+async def test_half_of_a_simulated_answer_must_look_like_one(forged: dict[str, Any]):
+    rows = [{"loan_id": "L-1"}, {"loan_id": "L-2"}, {"loan_id": "L-3"}]
+    tools = ResponseMap(MemoryStore(), Telling(rows))
+    episode = await episode_of(STAGE, tools, spree(LOANS), Faults(1.0, 3, "t", 0))
+    number, half = next(
+        (number, event)
+        for number, event in enumerate(episode.events)
+        if isinstance(event, ToolEvent) and event.fault == "partial_result"
+    )
+    assert orjson.loads(half.response)["partial"] == rows[:1]
+    replay(STAGE, episode)
+
+    def with_half(changes: dict[str, Any]) -> Episode:
+        events = (*episode.events[:number], half.model_copy(update=changes), *episode.events[number + 1 :])
+        return episode.model_copy(update={"events": events})
+
+    replay(STAGE, with_half({"response": HALF}))
+    with pytest.raises(ReplayMismatch):
+        replay(STAGE, with_half(forged))
+
+
+async def test_a_fault_that_was_no_whole_list_replays_with_its_arguments_as_typed():
+    tools = ResponseMap(MemoryStore(), Telling(*[["one"]] * 40))
+    for stage in (STAGE, TRUTH):
+        episode = await episode_of(stage, tools, spree(LOANS), Faults(1.0, 3, "t", 0))
+        stored = Episode.model_validate_json(episode.model_dump_json())
+        assert replay(stage, stored).digest == episode.digest

@@ -124,6 +124,46 @@ async def test_the_next_request_is_known_to_it_only_once_the_present_one_is_sett
     assert request.text in contents[1]
 
 
+FERRY = Request(id="r1", text="Could you also put me on the list for Night Ferry?")
+MORE = TASK.hidden.model_copy(update={"requests": (FERRY,)})
+
+
+async def test_a_request_that_was_left_out_is_asked_for_again():
+    someone, scripted = user(says("Thank you very much."), says("Put me on the list for Night Ferry too."), hidden=MORE)
+    (asks,) = await told(someone, DONE)
+    assert (asks.asked, asks.findings) == (("r1",), (f"left_out: {FERRY.text}",))
+    assert FERRY.text in scripted.requests[1].messages[-1]["content"]
+
+
+async def test_a_request_that_is_left_out_twice_fails_the_episode():
+    someone, _ = user(says("Thank you very much."), says("Thanks a lot."), hidden=MORE)
+    with pytest.raises(UserFailed, match="what was to be said now") as caught:
+        await told(someone, DONE)
+    assert caught.value.reason == "lint:left_out"
+
+
+@pytest.mark.parametrize("how", [{"linted": False}, {"strict": False}])
+async def test_what_nobody_sends_back_stays_due_until_it_is_said(how: dict[str, bool]):
+    someone, scripted = user(
+        says("Thank you very much."), says("And Night Ferry, am I on its list?"), says("Great.", hang_up=True),
+        hidden=MORE, **how,
+    )  # fmt: skip
+    thanks, asks, bye = await told(someone, DONE, DONE, "Done, you are on the list.")
+    assert (thanks.asked, thanks.disclosed, thanks.done) == ((), (), False)
+    assert (asks.asked, asks.disclosed, bye.done) == (("r1",), ("r1",), True)
+    assert [FERRY.text in r.messages[-1]["content"] for r in scripted.requests] == [True, True, False]
+
+
+async def test_an_escape_line_that_was_not_said_is_not_spent():
+    someone, scripted = user(
+        says("All right."), says("But it's only a few days!"), says("Your colleague does it."), linted=False
+    )
+    await told(someone, REFUSED, REFUSED, REFUSED)
+    first, second = TASK.hidden.escape_lines
+    for request, line in zip(scripted.requests, (first, first, second), strict=True):
+        assert line in request.messages[-1]["content"]
+
+
 async def test_a_finding_is_sent_back_once_and_noted():
     someone, scripted = user(says("How can I help you?"), says("I'm Ada Novak."))
     (reply,) = await told(someone, "What is your name?")

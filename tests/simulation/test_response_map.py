@@ -7,10 +7,10 @@ import anyio
 import orjson
 import pytest
 
-from synthagent.errors import ToolFailed
+from synthagent.errors import Blame, EpisodeFailure, InputError, ToolFailed
 from synthagent.simulation.calling import called
 from synthagent.simulation.episode import prepare
-from synthagent.simulation.map_store import Entry, MemoryStore
+from synthagent.simulation.map_store import Entry, MapUnavailable, MemoryStore
 from synthagent.simulation.response_map import ResponseMap, Simulation
 from synthagent.simulation.simulated import SimulatedCall
 from tests.builders import text_of
@@ -235,6 +235,63 @@ async def test_a_slow_worker_keeps_its_lease():
     assert not quick.asked
 
 
+class Stalled:
+    """A simulator whose process stands still for so long that its lease runs out, and another worker goes on."""
+
+    name, prompt = "stalled", "none"
+
+    def __init__(self, other: ResponseMap, *meanwhile: tuple[str, str]):
+        self.asked: list[list[str]] = []
+        self._other, self._meanwhile = other, meanwhile
+
+    async def simulate(self, call: SimulatedCall, known: Sequence[Entry], draw: int = 0) -> Simulation:
+        self.asked.append([entry.response for entry in known])
+        if len(self.asked) == 1:
+            self._stand_still()
+            await told(self._other, *self._meanwhile)
+        return Simulation(known[0] if known else None, True, '"mine"')
+
+    def _stand_still(self) -> None:
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "asked", "answer"),
+    [
+        ((name("Novak, Ada"),), [[], ['"theirs"']], '"theirs"'),
+        ((ADA,), [[]], '"theirs"'),
+        ((LOANS,), [[]], '"mine"'),
+    ],
+)
+async def test_who_lost_its_lease_looks_again_before_it_decides(meanwhile, asked: list[list[str]], answer: str):
+    store = MemoryStore()
+    stalled = Stalled(ResponseMap(store, Telling("theirs"), who="other", lease=60), *meanwhile)
+    tools = ResponseMap(store, stalled, who="stalled", lease=0.1)
+    with anyio.fail_after(5):
+        assert await told(tools, ADA) == [answer]
+    assert stalled.asked == asked
+    assert len({entry.root for _, entry, _ in await store.dump(0, 10) if entry.tool == "find_member"}) == 1
+    assert tools.figures.misses == 1
+
+
+class Far(MemoryStore):
+    """A store that gives leases at once, and tells of it late."""
+
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        given = await super().lease(name, holder, seconds)
+        await anyio.sleep(0.2)
+        return given
+
+
+async def test_who_is_cancelled_while_it_asks_for_a_lease_leaves_none_behind():
+    store = Far()
+    with anyio.move_on_after(0.05) as scope:
+        await told(ResponseMap(store, Telling("never"), who="one"), ADA)
+    assert scope.cancelled_caught
+    with anyio.fail_after(5):
+        assert await told(ResponseMap(store, Telling("mine"), who="two"), ADA) == ['"mine"']
+
+
 class Meanwhile:
     """A simulator that is overtaken: while it thinks, somebody else puts an entry under the same key."""
 
@@ -313,6 +370,37 @@ async def test_a_failed_simulator_is_a_failure_and_leaves_no_entry_and_no_lease(
         await told(tools, ADA)
     assert await store.dump(0, 10) == []
     assert await told(tools, ADA) == ['"later"']
+
+
+class Full(MemoryStore):
+    """A store that takes no entry, or gives none."""
+
+    def __init__(self, error: Exception, *, gives: bool):
+        super().__init__()
+        self._error, self._gives = error, gives
+
+    async def get(self, key: str) -> Entry | None:
+        if not self._gives:
+            raise self._error
+        return await super().get(key)
+
+    async def put(self, entry: Entry) -> Entry:
+        raise self._error
+
+
+@pytest.mark.parametrize("gives", [True, False])
+@pytest.mark.parametrize("error", [MapUnavailable("disk full"), InputError("HTTP 403"), OSError("gone")])
+async def test_a_store_that_refuses_or_is_full_is_a_failure_of_infrastructure(error: Exception, gives: bool):
+    tools = ResponseMap(Full(error, gives=gives), Telling("mine"))
+    with pytest.raises(EpisodeFailure, match=str(error)) as caught:
+        await told(tools, ADA)
+    assert (caught.value.blame, caught.value.reason) == (Blame.INFRASTRUCTURE, "map_unavailable")
+
+
+async def test_what_is_wrong_with_a_simulator_is_no_fault_of_the_store():
+    tools = ResponseMap(MemoryStore(), Telling(InputError("no such model")))
+    with pytest.raises(InputError, match="no such model"):
+        await told(tools, ADA)
 
 
 async def test_provenance_and_hits_are_kept_with_the_entry():

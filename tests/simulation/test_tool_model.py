@@ -33,7 +33,7 @@ def posed(tool: str = "find_member", before: Sequence[tuple[str, str]] = (), **a
     return call
 
 
-def reply(entry: int | None = None, error: str | None = None, result: Any = None) -> str:
+def reply(entry: int | None = None, error: Any = None, result: Any = None) -> str:
     return orjson.dumps({"entry": entry, "error": error, "result": result}).decode()
 
 
@@ -54,6 +54,12 @@ async def test_an_error_becomes_a_failed_call():
     assert orjson.loads(made.response) == {"error": {"type": "precondition", "message": "no such member"}}
 
 
+@pytest.mark.parametrize("nothing", [None, "", "  ", False])
+async def test_what_says_that_nothing_went_wrong_is_no_error(nothing: Any):
+    tools, _ = model(reply(error=nothing, result=MEMBERS))
+    assert (await tools.simulate(posed(), [])).ok
+
+
 async def test_an_entry_that_answers_already_is_pointed_to():
     known = [entry("find_member", '{"name":"Eve"}'), entry("find_member", '{"name":"Novak, Ada"}')]
     tools, _ = model(reply(entry=2))
@@ -66,6 +72,10 @@ async def test_an_entry_that_answers_already_is_pointed_to():
         (reply(result=[{"member_id": 5}]), "5 is not of type"),
         (reply(result=None), "result"),
         (reply(entry=3), "there is no entry 3"),
+        (reply(error={"message": "no such member"}, result=[]), "error: write what went wrong as a text"),
+        (reply(error=["no such member"], result=[]), "error: write what went wrong as a text"),
+        (reply(error={}, result=[]), "error: write what went wrong as a text"),
+        (reply(error=True, result=[]), "error: write what went wrong as a text"),
         ("I am not sure.", "no JSON object"),
         ('{"members": []}', "write"),
         ('{"entry": null, "error": null, "result": [{"member_id": "a\\u0000b"}]}', "NUL"),
@@ -201,6 +211,21 @@ def test_a_long_table_and_a_long_answer_are_cut_and_say_so():
         ({"tags": ["a"]}, {"tags": ["a", "b"]}, "tags"),
         ({"at": {"n": 1}}, {"at": {"n": 2}}, "at"),
         ({"n": 1}, {"n": "1"}, None),
+        ({"n": 1}, {"n": True}, "n"),
+        ({"id": "A-1"}, {"id": "B-1"}, "id"),
+        ({"seat": "12A"}, {"seat": "12B"}, "seat"),
+        ({"day": "May 23rd"}, {"day": "the 23 of may"}, None),
+        ({"route": "from 12 to 30"}, {"route": "from 30 to 12"}, "route"),
+        ({"tags": ["red", "a 1"]}, {"tags": ["Red", "the a 1"]}, None),
+        ({"tags": ["a1", "b2"]}, {"tags": ["b2", "a1"]}, "tags"),
+        ({"tags": [True]}, {"tags": [1]}, "tags"),
+        ({"tags": [None]}, {"tags": ["a"]}, "tags"),
+        ({"rows": [{"n": 1}]}, {"rows": [{"n": 2}]}, "rows"),
+        ({"note": "x " * 30 + "call 555 1234"}, {"note": "x " * 30 + "call 555 1235"}, "note"),
+        ({"note": "please, " * 9 + "order QK-77"}, {"note": "order QK77, " + "please, " * 9}, None),
+        ({"size": "small"}, {"size": "SMALL"}, "size"),
+        ({"size": "small"}, {}, "size"),
+        ({"size": [1]}, {"size": [True]}, "size"),
     ],
 )
 def test_ids_numbers_dates_and_choices_are_never_the_same_in_other_words(one, other, differing):
@@ -216,6 +241,7 @@ def test_case_spaces_and_forms_of_letters_are_folded_and_nothing_else():
     assert one == folded(text_of({"a": [1, "x"], "b": "the night ferry"}))
     assert one != folded(text_of({"a": [1, "x"], "b": "the night-ferry"}))
     assert folded(text_of({"a": 1})) != folded(text_of({"a": True}))
+    assert folded(text_of({"a": "X"}), {"a"}) != folded(text_of({"a": "x"}), {"a"}), "a choice is taken by the letter"
 
 
 # ---- schemas of strangers

@@ -67,6 +67,6 @@ def test_what_the_linter_finds_is_there_and_what_is_there_it_finds(split: str, p
 def test_the_turns_hold_every_kind_and_as_much_that_is_fine():
     for split in splits().values():
         labels = Counter(label for one in split["turns"] for label in one["labels"])
-        assert set(labels) == set(KINDS)
+        assert set(labels) == set(KINDS) - {"left_out"}, "nothing is due in these turns"
         assert sum(not one["labels"] for one in split["turns"]) >= 0.35 * len(split["turns"])
     assert len(splits()["dev"]["turns"]) >= 120

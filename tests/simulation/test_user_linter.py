@@ -142,6 +142,27 @@ def test_what_it_was_to_say_is_not_invented():
     assert kinds("Your loan is renewed.", "Please also put Dune on hold for 5 days.") == ["invented"]
 
 
+@pytest.mark.parametrize(
+    ("due", "reply"),
+    [
+        ("It is only for a few days.", "But I only need it a couple of days!"),
+        ("Please also put Dune on hold for 5 days.", "And five more days, please."),
+        ("Please also put Dune on hold for 5 days.", "Could I have Dune after that?"),
+        ("I was there at 17:30.", "It was half past, at 5:30 pm."),
+        ("Please do.", "Do it, please."),
+    ],
+)
+def test_what_is_due_may_be_said_in_any_words_that_have_something_of_it(due: str, reply: str):
+    assert kinds("I'm sorry, I cannot do that.", reply, due=due, told=(due,)) == []
+
+
+@pytest.mark.parametrize("reply", ["All right, thank you.", "Please renew it.", "Thanks for the renewal."])
+def test_who_says_nothing_of_what_is_due_has_left_it_out(reply: str):
+    due = "Could you also renew Dune until 5 June 2031?"
+    assert kinds("Your loan is renewed.", reply, due=due, told=(due,)) == ["left_out"]
+    assert kinds("Your loan is renewed.", reply) == []
+
+
 def test_every_kind_has_words_for_the_model():
     assert set(WHAT) == set(KINDS)
 

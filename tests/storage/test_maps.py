@@ -1,20 +1,26 @@
 """Every store keeps the same promises: the first writer wins, nothing is lost, order is kept, leases run out."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import anyio
 import orjson
 import pytest
+import redis.asyncio
 
 from synthagent.errors import EpisodeFailure, InputError
-from synthagent.simulation.map_store import Entry, MapUnavailable, as_json, from_json, id_of, merge
+from synthagent.llm.stub import StubServer
+from synthagent.serve.map_owner import MapOwner
+from synthagent.simulation.map_store import Entry, MapUnavailable, MemoryStore, as_json, from_json, id_of, merge
 from synthagent.storage.maps import open_store
 from synthagent.storage.maps.remote import RemoteStore
+from synthagent.storage.maps.wire import packed
 from tests.maps import KINDS, LASTING, Place, entry, owner, place
 
 
@@ -32,6 +38,12 @@ def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 def other_answer(one: Entry, response: str) -> Entry:
     return replace(one, response=response, entry_id=id_of(one.key, one.ok, response))
+
+
+async def test_a_store_that_is_there_says_so(somewhere: Place):
+    store = somewhere.open()
+    await store.ping()
+    await store.aclose()
 
 
 async def test_what_was_put_is_found_whole(somewhere: Place):
@@ -164,6 +176,114 @@ def test_a_response_that_is_not_json_is_refused():
         from_json(as_json(entry(arguments="[]")))
 
 
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"arguments": nested(65)}, "arguments: nested deeper than 64 levels"),
+        ({"trail": f'[["write",{nested(65)}]]'}, "trail: nested deeper than 64 levels"),
+        ({"arguments": nested(2000)}, "arguments: not JSON"),
+        ({"trail": "{}"}, "trail: not a list of calls"),
+        ({"trail": '[["write"]]'}, "trail: not a list of calls"),
+        ({"trail": '[["write", []]]'}, "trail: not a list of calls"),
+    ],
+)
+def test_calls_that_nobody_can_have_made_are_refused(change: dict[str, str], why: str):
+    with pytest.raises(ValueError, match=why):
+        from_json(as_json(entry(**change)))
+    assert from_json(as_json(entry(arguments=nested(64), trail=f'[["write",{nested(64)}]]')))
+
+
+@pytest.mark.parametrize("hits", [2**53, 2**70, -1, 1.5, "5", True])
+def test_hits_that_cannot_be_counted_are_refused(hits: object):
+    with pytest.raises(ValueError, match="hits: not a whole number"):
+        from_json({**as_json(entry()), "hits": hits})
+    assert from_json(as_json(entry(), 2**53 - 1))[1] == 2**53 - 1
+
+
+# ---- what lies in a store and is not what was put there
+
+ANOTHER = entry(arguments='{"n":1}')
+DAMAGES = {
+    "another call's answer": packed(ANOTHER),
+    "another answer": packed(replace(entry(), response='"forged"')),
+    "no JSON as an answer": packed(other_answer(entry(), "no json")),
+    "no JSON as a trail": packed(entry(trail="-")),
+    "a wrong type": [*astuple(entry())[:-1], "yesterday"],
+    "half an entry": ["k"],
+    "no entry": None,
+}
+
+
+async def tamper(where: str, body: bytes) -> None:
+    """Writes into a store what no `put` would."""
+    if where.startswith("redis"):
+        client = redis.asyncio.from_url(where)
+        (key,) = [key async for key in client.scan_iter("*:entry:*")]
+        await client.set(key, body)
+        await client.aclose()
+        return
+    with contextlib.closing(sqlite3.connect(where)) as db, db:
+        assert db.execute("UPDATE entries SET body = ?", (body,)).rowcount == 1
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+async def test_what_is_damaged_is_nobodys_answer(kind: str, damage: str, tmp_path: Path):
+    with place(kind, tmp_path) as found:
+        store = found.open()
+        await store.put(entry())
+        await store.aclose()
+        await tamper(found.where, orjson.dumps(DAMAGES[damage]))
+        store = found.open()
+        for look in (store.get(entry().key), store.of([entry().group]), store.put(entry()), store.dump(0, 9)):
+            with pytest.raises(EpisodeFailure, match="cannot be used") as caught:
+                await look
+            assert caught.value.reason == "map_damaged"
+        await store.aclose()
+
+
+async def test_an_owner_tells_what_is_damaged_and_serves_the_rest(tmp_path: Path):
+    file = tmp_path / "map.sqlite"
+    store = open_store(str(file))
+    await store.put(entry())
+    await store.aclose()
+    await tamper(str(file), orjson.dumps(DAMAGES["another answer"]))
+    with owner(file) as (url, _):
+        remote = RemoteStore(url)
+        with pytest.raises(EpisodeFailure, match="changed by hand") as caught:
+            await remote.get(entry().key)
+        assert caught.value.reason == "map_damaged"
+        assert await remote.put(ANOTHER) == ANOTHER
+        await remote.aclose()
+
+
+class Liar(MemoryStore):
+    """A store that gives the same entry whatever it is asked for."""
+
+    async def get(self, key: str) -> Entry | None:
+        return entry()
+
+    async def put(self, entry: Entry) -> Entry:
+        return replace(entry, response='"forged"')
+
+    async def of(self, groups: Sequence[str]) -> list[Entry]:
+        return [entry()]
+
+
+async def test_an_owner_that_answers_another_question_is_not_believed():
+    async with MapOwner(Liar()) as url:
+        store = RemoteStore(url)
+        for look in (store.get(ANOTHER.key), store.put(ANOTHER), store.of(["another"])):
+            with pytest.raises(EpisodeFailure) as caught:
+                await look
+            assert caught.value.reason == "map_damaged"
+        await store.aclose()
+
+
 # ---- one owner
 
 
@@ -225,6 +345,33 @@ async def test_an_owner_that_stays_away_is_an_infrastructure_failure_in_the_end(
     assert caught.value.reason == "map_unavailable"
     assert time.monotonic() - begun < 5
     await store.aclose()
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9", "redis://127.0.0.1:9/0"])
+async def test_whether_a_store_is_there_is_known_soon(where: str):
+    store = open_store(where)
+    with pytest.raises(EpisodeFailure) as caught, anyio.fail_after(10):
+        await store.ping()
+    assert caught.value.reason == "map_unavailable"
+    await store.aclose()
+
+
+async def test_whoever_else_answers_is_no_map():
+    async with StubServer(lambda _: "Good morning!") as url:
+        store = open_store(url)
+        with pytest.raises(InputError, match="is it `synthagent serve map`"):
+            await store.ping()
+        await store.aclose()
+
+
+async def test_a_file_that_cannot_be_used_any_more_is_told(tmp_path: Path):
+    store = open_store(str(tmp_path / "map.sqlite"))
+    await store.aclose()
+    key = entry().key
+    for use in (store.ping(), store.get(key), store.put(entry()), store.of(["g"]), store.count({key: 1}),
+                store.sizes(["world"]), store.dump(0, 1)):  # fmt: skip
+        with pytest.raises(MapUnavailable, match=r"map\.sqlite: cannot be used"):
+            await use
 
 
 async def test_a_redis_that_is_not_there_is_an_infrastructure_failure():

@@ -103,6 +103,7 @@ def test_a_run_that_failed_before_it_began_leaves_nothing_in_the_way(tmp_path, m
         ({"protocol": "tools"}, "protocol was 'text', now 'tools'"),
         ({"limits": Limits(turns=16)}, "limits was"),
         ({"user": "openai:x"}, "user was 'facts'"),
+        ({"map_store": "redis://there"}, "map_store was '', now 'redis://there'"),
         ({"agents": ("large",)}, "agents lacks small"),
     ],
 )

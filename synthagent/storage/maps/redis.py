@@ -6,11 +6,12 @@ How much of it survives the server's own restart is the server's matter: turn on
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, cast
 
+import anyio
 import orjson
 
 from synthagent.errors import EpisodeFailure, InputError
 from synthagent.simulation.map_store import MAP_SCHEMA, Entry
-from synthagent.storage.maps.wire import packed, unpacked
+from synthagent.storage.maps.wire import AT_ONCE, entry_in, packed
 
 _PREFIX = "{synthagent.map}"
 """With the braces, all keys lie on one node of a cluster: an entry and the lists that name it change together."""
@@ -60,8 +61,16 @@ class RedisStore:
             raise InputError(str(error), where=url) from error
         return cls(client, url)
 
+    async def ping(self) -> None:
+        try:
+            with anyio.fail_after(AT_ONCE):
+                await self._done(self._client.ping())
+        except TimeoutError as error:
+            raise EpisodeFailure(f"{self._where}: no answer", reason="map_unavailable") from error
+
     async def get(self, key: str) -> Entry | None:
-        return _entry(await self._done(self._client.get(_key("entry", key))))
+        body = await self._done(self._client.get(_key("entry", key)))
+        return None if body is None else entry_in(body, self._where, key=key)
 
     async def put(self, entry: Entry) -> Entry:
         keys = [_key("entry", entry.key), _key("group", entry.group), _key("order"), _key("sizes"), _key("number")]
@@ -69,7 +78,7 @@ class RedisStore:
         there = await self._done(
             self._put(keys=keys, args=[body, entry.key, int(entry.alias_of is None), entry.world_id])
         )
-        return _entry(there) or entry
+        return entry if there is None else entry_in(there, self._where, key=entry.key)
 
     async def of(self, groups: Sequence[str]) -> list[Entry]:
         keys: list[bytes] = []
@@ -78,7 +87,7 @@ class RedisStore:
         if len(groups) > 1 and keys:
             numbers = await self._done(self._client.hmget(_key("number"), keys))
             keys = [key for _, key in sorted(zip(map(int, numbers), keys, strict=True))]
-        return await self._entries(keys)
+        return await self._entries(keys, groups)
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         milliseconds = max(1, int(seconds * 1000))
@@ -111,11 +120,15 @@ class RedisStore:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def _entries(self, keys: Sequence[bytes]) -> list[Entry]:
+    async def _entries(self, keys: Sequence[bytes], groups: Sequence[str] | None = None) -> list[Entry]:
         if not keys:
             return []
         bodies = await self._done(self._client.mget([_key("entry", key.decode()) for key in keys]))
-        return [entry for body in bodies if (entry := _entry(body)) is not None]
+        return [
+            entry_in(body, self._where, key=key.decode(), groups=groups)
+            for body, key in zip(bodies, keys, strict=True)
+            if body is not None
+        ]
 
     async def _done(self, wish: Any) -> Any:
         from redis.exceptions import RedisError
@@ -128,12 +141,3 @@ class RedisStore:
 
 def _key(*parts: str) -> str:
     return ":".join((_PREFIX, MAP_SCHEMA, *parts))
-
-
-def _entry(body: bytes | None) -> Entry | None:
-    if body is None:
-        return None
-    try:
-        return unpacked(orjson.loads(body))
-    except ValueError as error:
-        raise InputError(f"the map holds what is no entry: {error}") from error

@@ -12,7 +12,7 @@ import orjson
 
 from synthagent.errors import EpisodeFailure, InputError
 from synthagent.simulation.map_store import Entry
-from synthagent.storage.maps.wire import PATH, packed, unpacked
+from synthagent.storage.maps.wire import AT_ONCE, DAMAGED, PATH, entry_in, packed
 
 PATIENCE = 30.0
 """Seconds for which an owner that does not answer is asked again."""
@@ -29,15 +29,19 @@ class RemoteStore:
         self._sending: set[asyncio.Task[None]] = set()
         self._session: Any = None
 
+    async def ping(self) -> None:
+        if await self._posted(b"[]", min(AT_ONCE, self._patience)) != []:
+            raise self._stranger()
+
     async def get(self, key: str) -> Entry | None:
         found = await self._asked("get", key)
-        return None if found is None else unpacked(found)
+        return None if found is None else entry_in(found, self._url, key=key)
 
     async def put(self, entry: Entry) -> Entry:
-        return unpacked(await self._asked("put", packed(entry)))
+        return entry_in(await self._asked("put", packed(entry)), self._url, key=entry.key)
 
     async def of(self, groups: Sequence[str]) -> list[Entry]:
-        return [unpacked(entry) for entry in await self._asked("of", list(groups))]
+        return [entry_in(entry, self._url, groups=groups) for entry in await self._asked("of", list(groups))]
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         return bool(await self._asked("lease", name, holder, seconds))
@@ -52,7 +56,8 @@ class RemoteStore:
         return dict(await self._asked("sizes", list(worlds)))
 
     async def dump(self, after: int, most: int) -> list[tuple[int, Entry, int]]:
-        return [(number, unpacked(entry), hits) for number, entry, hits in await self._asked("dump", after, most)]
+        found = await self._asked("dump", after, most)
+        return [(number, entry_in(entry, self._url), hits) for number, entry, hits in found]
 
     async def aclose(self) -> None:
         if self._sending:
@@ -77,9 +82,9 @@ class RemoteStore:
 
     async def _exchange(self, waiting: list[tuple[list[Any], asyncio.Future[Any]]]) -> None:
         try:
-            results = await self._posted(orjson.dumps([operation for operation, _ in waiting]))
+            results = await self._posted(orjson.dumps([operation for operation, _ in waiting]), self._patience)
             if not isinstance(results, list) or len(results) != len(waiting):
-                raise InputError("the answer is not an owner's", where=self._url)
+                raise self._stranger()
         except Exception as error:  # whatever it is: nobody may be left waiting for an answer
             for _, answer in waiting:
                 if not answer.done():
@@ -89,20 +94,26 @@ class RemoteStore:
             if not answer.done():  # whoever asked may have been cancelled
                 answer.set_result(result)
 
-    async def _posted(self, body: bytes) -> Any:
+    def _stranger(self) -> InputError:
+        return InputError("the answer is not an owner's", where=self._url, way_out=_WAY_OUT)
+
+    async def _posted(self, body: bytes, patience: float) -> Any:
         import aiohttp
 
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._patience)
-            self._session = aiohttp.ClientSession(timeout=timeout, headers=self._headers)
+            self._session = aiohttp.ClientSession(headers=self._headers)
         loop = asyncio.get_running_loop()
-        give_up, wait = loop.time() + self._patience, 0.05
+        timeout = aiohttp.ClientTimeout(total=patience)
+        give_up, wait = loop.time() + patience, 0.05
         while True:
             try:
-                async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                post = self._session.post(self._url, data=body, allow_redirects=False, timeout=timeout)
+                async with post as response:
                     if response.status == 200:
                         return orjson.loads(await response.read())
                     text = (await response.text(errors="replace"))[:200]
+                    if response.status == DAMAGED:
+                        raise EpisodeFailure(f"{self._url}: {text}", reason="map_damaged")
                     if response.status < 500:
                         raise InputError(f"HTTP {response.status}: {text}", where=self._url, way_out=_WAY_OUT)
                     problem = f"HTTP {response.status}: {text}"

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from pathlib import Path
 
 import orjson
@@ -11,6 +11,7 @@ import orjson
 from synthagent.errors import InputError
 from synthagent.owned import owned
 from synthagent.simulation.map_store import MAP_SCHEMA, Entry, Leases, MapUnavailable
+from synthagent.storage.maps.wire import entry_in
 
 _TABLES = (
     "CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, family TEXT NOT NULL, "
@@ -18,7 +19,6 @@ _TABLES = (
     "CREATE INDEX entries_by_family ON entries (family, number)",
     "CREATE INDEX entries_by_world ON entries (world, own)",
 )
-_WIDTH = len(fields(Entry))
 _INSERT = (
     "INSERT INTO entries (key, family, world, own, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
 )  # fmt: skip
@@ -50,34 +50,49 @@ class SqliteStore:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Everything that is put within becomes one commit; nothing may wait within."""
-        self._db.execute("BEGIN")
+        with self._using():
+            self._db.execute("BEGIN")
         try:
             yield
-            self._db.execute("COMMIT")
+            with self._using():
+                self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Raises `MapUnavailable` where SQLite fails: the disk is full or gone, the file is damaged."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise MapUnavailable(f"cannot be used: {error}", where=str(self.path)) from error
+
+    async def ping(self) -> None:
+        with self._using():
+            self._db.execute("SELECT number FROM entries LIMIT 1").fetchall()
+
     async def get(self, key: str) -> Entry | None:
-        row = self._db.execute("SELECT body FROM entries WHERE key = ?", (key,)).fetchone()
-        return _entry(row[0], self.path) if row else None
+        with self._using():
+            row = self._db.execute("SELECT body FROM entries WHERE key = ?", (key,)).fetchone()
+        return entry_in(row[0], str(self.path), key=key) if row else None
 
     async def put(self, entry: Entry) -> Entry:
         row = (entry.key, entry.group, entry.world_id, entry.alias_of is None, orjson.dumps(astuple(entry)))
-        try:
+        with self._using():
             if self._db.execute(_INSERT, row).rowcount:
                 return entry
-        except sqlite3.Error as error:
-            raise MapUnavailable(f"an entry cannot be kept: {error}", where=str(self.path)) from error
         there = await self.get(entry.key)
         assert there is not None  # entries are never removed
         return there
 
     async def of(self, groups: Sequence[str]) -> list[Entry]:
         marks = ", ".join("?" * len(groups))
-        rows = self._db.execute(f"SELECT body FROM entries WHERE family IN ({marks}) ORDER BY number", tuple(groups))
-        return [_entry(row[0], self.path) for row in rows]
+        query = f"SELECT body, key FROM entries WHERE family IN ({marks}) ORDER BY number"
+        with self._using():
+            rows = self._db.execute(query, tuple(groups)).fetchall()
+        return [entry_in(body, str(self.path), key=key, groups=groups) for body, key in rows]
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         return self._leases.take(name, holder, seconds)  # all who could want it are in this process
@@ -86,29 +101,20 @@ class SqliteStore:
         self._leases.release(name, holder)
 
     async def count(self, hits: Mapping[str, int]) -> None:
-        self._db.executemany("UPDATE entries SET hits = hits + ? WHERE key = ?", [(n, key) for key, n in hits.items()])
+        update = "UPDATE entries SET hits = hits + ? WHERE key = ?"
+        with self._using():
+            self._db.executemany(update, [(number, key) for key, number in hits.items()])
 
     async def sizes(self, worlds: Sequence[str]) -> dict[str, int]:
         query = "SELECT count(*) FROM entries WHERE world = ? AND own"
-        return {world: self._db.execute(query, (world,)).fetchone()[0] for world in worlds}
+        with self._using():
+            return {world: self._db.execute(query, (world,)).fetchone()[0] for world in worlds}
 
     async def dump(self, after: int, most: int) -> list[tuple[int, Entry, int]]:
-        query = "SELECT number, body, hits FROM entries WHERE number > ? ORDER BY number LIMIT ?"
-        return [
-            (number, _entry(body, self.path), hits) for number, body, hits in self._db.execute(query, (after, most))
-        ]
+        query = "SELECT number, body, key, hits FROM entries WHERE number > ? ORDER BY number LIMIT ?"
+        with self._using():
+            rows = self._db.execute(query, (after, most)).fetchall()
+        return [(number, entry_in(body, str(self.path), key=key), hits) for number, body, key, hits in rows]
 
     async def aclose(self) -> None:
         self._db.close()
-
-
-def _entry(body: bytes, path: Path) -> Entry:
-    try:
-        values = orjson.loads(body)
-        if isinstance(values, list) and len(values) == _WIDTH:
-            return Entry(*values)
-    except orjson.JSONDecodeError:
-        pass
-    raise InputError(
-        "holds an entry that cannot be read", where=str(path), way_out="export what can be, into a new map"
-    )

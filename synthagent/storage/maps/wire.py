@@ -1,13 +1,19 @@
 """What passes between a worker and the owner of a response map: a list of operations, and as many results."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import astuple, fields
 from typing import Any
 
-from synthagent.simulation.map_store import Entry, MapStore
+import orjson
+
+from synthagent.simulation.map_store import Entry, MapStore, damaged, sound
 
 PATH = "/map"
 HEALTH = "/health"
+DAMAGED = 422
+"""The HTTP status of a request for an entry that the owner cannot use itself."""
+AT_ONCE = 3.0
+"""Seconds within which a store must answer where nobody waits for one that is being started again."""
 MOST_OPERATIONS = 10_000
 """In one request."""
 _WIDTH = len(fields(Entry))
@@ -20,7 +26,8 @@ def packed(entry: Entry | None) -> list[Any] | None:
 
 
 def unpacked(data: Any) -> Entry:
-    """The entry that `packed` made. Raises `ValueError` for anything else: what comes over a wire is hostile."""
+    """The entry that `packed` made. Raises `ValueError` for anything else, and for an entry whose key or id are not its
+    own: what comes over a wire is hostile."""
     if not isinstance(data, list) or len(data) != _WIDTH:
         raise ValueError("not an entry")
     for value, kind in zip(data, _KINDS, strict=True):
@@ -31,7 +38,21 @@ def unpacked(data: Any) -> Entry:
             raise ValueError("not an entry: a field has the wrong type")
     if not isinstance(data[2], str | None):
         raise ValueError("not an entry: alias_of")
-    return Entry(*data)
+    return sound(Entry(*data))
+
+
+def entry_in(kept: Any, where: str, *, key: str | None = None, groups: Collection[str] | None = None) -> Entry:
+    """What a store gave for an entry, as `packed` data or its JSON.
+
+    `key`, `groups`: what was asked for. Raises `EpisodeFailure` (`map_damaged`) for what is no entry, or another one.
+    """
+    try:
+        entry = unpacked(orjson.loads(kept) if isinstance(kept, bytes) else kept)
+    except ValueError as error:
+        raise damaged(where, error) from error
+    if (key is not None and entry.key != key) or (groups is not None and entry.group not in groups):
+        raise damaged(where, f"it is another than was asked for: {entry.key}")
+    return entry
 
 
 async def perform(store: MapStore, operation: Any) -> Any:
