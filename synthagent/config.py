@@ -62,6 +62,8 @@ class Settings(Record):
     """Longest reply of a judge, in tokens."""
     judge_votes: int = Field(default=3, ge=1, le=9)
     """Most votes on a criterion of which the judge is not sure."""
+    undone: float = Field(default=0.4, ge=0, le=1)
+    """Share of a workflow that demonstrations may leave undone: a task beyond it gets no rubric."""
     reward: FormulaName = "mean"
     """How verdicts become a reward: mean, strict, subgoals or weighted."""
     reward_weights: Weights = Weights()

@@ -309,6 +309,8 @@ def rollout(
     run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)
 
 
+app.command()(scoring_commands.demos)
+app.command()(scoring_commands.rubrics)
 app.command()(scoring_commands.score)
 app.command()(scoring_commands.report)
 

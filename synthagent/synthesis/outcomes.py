@@ -49,6 +49,10 @@ class Outcomes:
                 exempt[name] = _merged(exempt[name], item) if name in exempt else item
         return Unchanged(unchanged=UnchangedSpec(exempt=tuple(exempt.values())))
 
+    def prose(self, step: int) -> set[str]:
+        """The arguments of a step that everybody words in their own way."""
+        return self._prose.get(step, set())
+
     def looked_up(self, step: int) -> Check:
         """The call was made with these arguments."""
         call = self._steps[step]

@@ -1,0 +1,191 @@
+"""A rubric from workflow, rules and demonstrations (Lyu et al., section 3.3), most of it as checks that are proved.
+
+Sub-goals are those of the workflow that real executions reach, interactions what had to be asked, forbidden behaviours
+what the rules say. What no check can be proved for is left to a judge; a task whose workflow the demonstrations leave
+mostly undone is dropped.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from synthagent.schema.checks import Asked, Before, Check, Confirmed
+from synthagent.schema.record import Record
+from synthagent.schema.tasks import Criterion, Rubric, Task, identified
+from synthagent.scoring.transcript import transcript
+from synthagent.synthesis.alignment import Aligner, Reached
+from synthagent.synthesis.compiling_goals import Aligned, compiled
+from synthagent.synthesis.demonstrations import Demonstration, Source
+from synthagent.synthesis.restricting import Forbidden, forbidden
+
+UNDONE = 0.4
+"""Share of a workflow that demonstrations may leave undone."""
+
+
+class Line(Record):
+    """One criterion of a derived rubric, for the report."""
+
+    id: str
+    text: str
+    compiled: bool
+    reason: str = ""
+    """Why a judge has to decide it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What came of a task."""
+
+    rubric: Rubric | None
+    """None: the task is dropped."""
+    lines: tuple[Line, ...] = ()
+    reason: str = ""
+    """Why it is dropped."""
+    undone: float = 0.0
+    """Share of the workflow that no demonstration reaches."""
+    best: Demonstration | None = None
+    """The demonstration that reaches most, in the fewest events."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A demonstration as its teacher reads it."""
+
+    one: Demonstration
+    reached: dict[int, Aligned]
+    """Number of a sub-goal, from 0 -> how it is reached."""
+    texts: dict[int, str] = field(default_factory=dict)
+
+
+async def derive(source: Source, aligner: Aligner, most_undone: float = UNDONE) -> Derived:
+    """A rubric. Raises what the aligner raises."""
+    if not source.demonstrations:
+        return Derived(None, reason="no demonstration came to an end")
+    read = [await _aligned(source, one, aligner) for one in source.demonstrations]
+    read.sort(key=lambda r: (-len(r.reached), len(r.one.episode.events)))
+    rules = await aligner.restrict(source, read[0].one) if source.rules else None
+    found = {item.rule: item for item in rules.restrictions} if rules else {}
+    read, broken = _lawful(read, {number: found[number] for number in found if 1 <= number <= len(source.rules)})
+    if not read:
+        return Derived(None, reason="every demonstration breaks a rule")
+    reached = {goal for one in read for goal in one.reached}
+    undone = 1 - len(reached) / len(source.workflow) if source.workflow else 1.0
+    best = read[0].one
+    if undone > most_undone:
+        return Derived(None, reason=f"{undone:.0%} of the workflow is left undone", undone=undone, best=best)
+    return _put_together(source, read, broken, undone)
+
+
+async def _aligned(source: Source, one: Demonstration, aligner: Aligner) -> _Read:
+    told = transcript(one.episode)
+    alignment = await aligner.align(source, one)
+    reached: dict[int, Aligned] = {}
+    texts: dict[int, str] = {}
+    for item in alignment.reached:
+        places = tuple(place for number in item.events if (place := told.place(number)) is not None)
+        if places and 1 <= item.goal <= len(source.workflow):
+            reached[item.goal - 1] = Aligned(one, tuple(sorted(set(places))), item.told, item.declined)
+            texts[item.goal - 1] = _text(item)
+    return _Read(one, reached, texts)
+
+
+def _text(item: Reached) -> str:
+    return " ".join(item.text.split())
+
+
+def _lawful(read: Sequence[_Read], rules: dict) -> tuple[list[_Read], dict[int, Forbidden]]:  # type: ignore[type-arg]
+    """(the demonstrations that keep to the rules, each rule as a check).
+
+    A violation that fewer than half of the demonstrations show is believed, and those are no demonstrations; one that
+    more of them show is a wrong reading of the rule, and stays unproved.
+    """
+    kept = list(read)
+    for rule in rules.values():
+        single = [(one, forbidden(rule, [one.one])) for one in kept]
+        bad = [one for one, found in single if found.reason == "it is true of a demonstration"]
+        if bad and len(bad) * 2 < len(kept):
+            kept = [one for one in kept if one not in bad]
+    return kept, {number: forbidden(rule, [one.one for one in kept]) for number, rule in rules.items()} if kept else {}
+
+
+def _put_together(source: Source, read: Sequence[_Read], rules: dict[int, Forbidden], undone: float) -> Derived:
+    lines: list[Line] = []
+    subgoals = _subgoals(source, read, lines)
+    if not subgoals:
+        return Derived(None, reason="nothing is left that could be a sub-goal", undone=undone, best=read[0].one)
+    rubric = Rubric(
+        forbidden=_forbidden(source, rules, lines),
+        subgoals=tuple(subgoals),
+        interactions=tuple(_interactions(read, rules, lines)),
+    )
+    return Derived(rubric, tuple(lines), undone=undone, best=read[0].one)
+
+
+def _subgoals(source: Source, read: Sequence[_Read], lines: list[Line]) -> list[Criterion]:
+    """The sub-goals that are reached, but those that only ask: these are interactions."""
+    found: list[Criterion] = []
+    for goal, words in enumerate(source.workflow):
+        ways = [one.reached[goal] for one in read if goal in one.reached]
+        if not ways or all(_only_asks(way) for way in ways):
+            continue
+        text = next((one.texts[goal] for one in read if one.texts.get(goal)), "") or words
+        result = compiled(ways)
+        id_ = f"s{len(found) + 1}"
+        found.append(Criterion(id=id_, text=text, check=result.check))
+        lines.append(Line(id=id_, text=text, compiled=result.check is not None, reason=result.reason))
+    return found
+
+
+def _only_asks(way: Aligned) -> bool:
+    """Its events are questions to the user and their answers."""
+    if way.told or way.declined:
+        return False
+    return all(place in way.one.exchanges and way.one.exchanges[place].asked for place in way.places)
+
+
+def _forbidden(source: Source, rules: dict[int, Forbidden], lines: list[Line]) -> tuple[Criterion, ...]:
+    found = []
+    for number, rule in enumerate(source.rules, start=1):
+        made = rules.get(number, Forbidden(reason="the teacher left it out"))
+        id_, text = f"f{number}", f"Broke the rule: {rule}"
+        found.append(Criterion(id=id_, text=text, check=made.check, trap=made.trap))
+        lines.append(Line(id=id_, text=text, compiled=made.check is not None, reason=made.reason))
+    return tuple(found)
+
+
+def _interactions(read: Sequence[_Read], rules: dict[int, Forbidden], lines: list[Line]) -> list[Criterion]:
+    """What every good demonstration asked, and the user's yes where a rule wants one."""
+    demonstrations = [one.one for one in read]
+    counted = Counter(id_ for one in demonstrations for id_ in one.asked)
+    best = demonstrations[0]
+    topics = {fact.id: fact.topic for fact in best.stage.task.hidden.facts}
+    wanted: list[tuple[str, Check]] = []
+    requests: list[tuple[str, Check]] = []
+    for id_ in best.asked:
+        if counted[id_] < len(demonstrations):
+            continue  # somebody did without
+        if id_ in topics:
+            wanted.append((f"Asked the user: {topics[id_]}", Asked(asked=id_)))
+        else:
+            requests.append((f"Came to the user's next request: {id_}", _request(best, id_)))
+    confirmed = [rule.confirmed for rule in rules.values() if rule.confirmed]
+    wanted += [("Got the user's yes before acting", Confirmed(confirmed=spec)) for spec in confirmed]
+    proved = [(text, check) for text, check in (*wanted, *requests) if all(one.holds(check) for one in demonstrations)]
+    found = [Criterion(id=f"i{n}", text=text, check=check) for n, (text, check) in enumerate(proved, start=1)]
+    lines += [Line(id=criterion.id, text=criterion.text, compiled=True) for criterion in found]
+    return found
+
+
+def _request(one: Demonstration, id_: str) -> Check:
+    """A further request, come to after what was done last before it."""
+    place = next(n for n, event in one.exchanges.items() if id_ in event.asked)
+    earlier = [n for n in one.deeds if n < place]
+    asked = Asked(asked=id_)
+    return Before(before=(one.outcomes.looked_up(earlier[-1]), asked)) if earlier else asked
+
+
+def with_rubric(task: Task, rubric: Rubric, prompts: dict[str, str]) -> Task:
+    """The task under a derived rubric: another task, whose parent it names."""
+    origin = task.provenance
+    update = {"parents": (*origin.parents, task.id), "prompts": {**origin.prompts, **prompts}, "passports": {}}
+    return identified(task.model_copy(update={"rubric": rubric, "provenance": origin.model_copy(update=update)}))
