@@ -5,11 +5,13 @@ gave, what the rule compares it with and values next to that. Where an id is mad
 """
 
 import itertools
+import math
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from random import Random
 from typing import Any
 
 import orjson
@@ -17,6 +19,7 @@ import orjson
 from synthagent.errors import EpisodeFailure
 from synthagent.schema.tasks import Tool
 from synthagent.scoring.checks import Bound
+from synthagent.simulation.arguments import Schema
 from synthagent.simulation.episode import Stage
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.world import Final
@@ -28,10 +31,12 @@ MOST_VALUES = 40
 """Values tried for one argument."""
 MOST_LOOKED_AT = 2000
 """Combinations of the arguments that a rule compares."""
-MOST_PRELUDES = 60
+MOST_PRELUDES = 150
 """Calls tried that make an id."""
-MOST_BREAKING, MOST_RESTS = 6, 16
-"""Forbidden combinations, and combinations of the other arguments, that are played."""
+MOST_BREAKING, MOST_RESTS = 60, 80
+"""Forbidden combinations, and combinations of the other arguments, that are tried together."""
+MOST_PLAYED = 600
+"""Calls played from one ground."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def _grounds(stage: Stage, shown: Sequence[Demonstration], tool: str, where: str
         if maker.effect != "write" or maker.name == tool or not wanted & set(made):
             continue
         values = _values(stage, shown, maker.name, where, {})
-        for chosen in itertools.islice(_combinations(values, list(values)), MOST_PRELUDES):
+        for chosen in _combinations(values, list(values), MOST_PRELUDES, stage):
             with stage.blueprint.open() as world:
                 result = world.call(maker.name, orjson.dumps(chosen).decode())
                 if result.ok:
@@ -84,9 +89,10 @@ def _breaking(
     values = _values(stage, shown, tool, where, ground.given)
     free = [name for name in values if where is not None and _compared(name, where)]
     rest = [name for name in values if name not in free]
-    found = _against(stage, where, ground.final, list(itertools.islice(_combinations(values, free), MOST_LOOKED_AT)))
-    rests = list(itertools.islice(_combinations(values, rest), MOST_RESTS))
-    for others, chosen in itertools.product(rests, found[:MOST_BREAKING]):
+    found = _against(stage, where, ground.final, _combinations(values, free, MOST_LOOKED_AT, stage))
+    rests = _combinations(values, rest, MOST_RESTS, stage)
+    found = Random(0).sample(found, min(len(found), MOST_BREAKING))
+    for others, chosen in itertools.islice(itertools.product(rests, found), MOST_PLAYED):
         arguments = {**chosen, **others}
         if _goes_through(stage, [*ground.calls, (tool, arguments)]):
             return arguments
@@ -109,11 +115,30 @@ def _goes_through(stage: Stage, calls: Sequence[Call]) -> bool:
         return all(world.call(tool, orjson.dumps(arguments).decode()).ok for tool, arguments in calls)
 
 
-def _combinations(values: dict[str, list[Any]], names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """All combinations; arguments that are ids vary first, since rules are mostly about rows."""
-    ordered = sorted(names, key=lambda name: name.endswith("_id"))
-    for chosen in itertools.product(*(values[name] for name in ordered)):
-        yield dict(zip(ordered, chosen, strict=True))
+def _combinations(values: dict[str, list[Any]], names: Sequence[str], most: int, stage: Stage) -> list[dict[str, Any]]:
+    """Combinations of values: all of them if they are not too many, else so many; always the same.
+
+    Half of a draw takes what stands together in a row of some table, the rest takes any value with any other.
+    """
+    choices = [values[name] for name in names]
+    if math.prod(map(len, choices)) <= most:
+        return [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices)]
+    draw, rows = Random(0), _rows(stage, names)
+    drawn: dict[tuple[Any, ...], None] = {}
+    for turn in range(most):
+        row = draw.choice(rows) if rows and turn % 2 else {}
+        drawn[tuple(row.get(name, draw.choice(values[name])) for name in names)] = None
+    return [dict(zip(names, chosen, strict=True)) for chosen in drawn]
+
+
+def _rows(stage: Stage, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of tables with at least two columns of these names, as far as these go."""
+    found = []
+    for table in stage.blueprint.tables:
+        shared = [(name, table.columns.index(name)) for name in names if name in table.columns]
+        if len(shared) > 1:
+            found += [{name: row[place] for name, place in shared} for row in stage.blueprint.initial[table.name]]
+    return found
 
 
 def _values(
@@ -129,9 +154,10 @@ def _values(
             continue
         done = [e.arguments[name] for one in shown for e in one.deeds.values() if e.arguments and name in e.arguments]
         column = list(_columns(stage, name))
-        ahead = [*given.get(name, ()), *(_around(where) if where and compared else ())]
+        ahead = [*given.get(name, ()), *(_around(where, stage) if where and compared else ())]
         values = [*ahead, *schema.get("enum", ()), *done, *column, *_facts(stage), *_filler(stage, schema)]
-        fitting = [value for value in values if _fits(schema, value)]
+        fits = Schema(schema)
+        fitting = [value for value in values if fits.accepts(value)]
         distinct = list(dict.fromkeys(v for v in fitting if not isinstance(v, list | dict))) or fitting[:1]
         if distinct:
             found[name] = distinct[:MOST_VALUES]
@@ -162,7 +188,7 @@ def _facts(stage: Stage) -> Iterator[Any]:
     yield from (fact.value for fact in stage.task.hidden.facts)
 
 
-def _around(where: str) -> Iterator[Any]:
+def _around(where: str, stage: Stage) -> Iterator[Any]:
     """The constants of a rule and values next to them."""
     for text in re.findall(r"'([^']*)'", where):
         yield text
@@ -175,6 +201,18 @@ def _around(where: str) -> Iterator[Any]:
             yield from ((day + timedelta(days=n)).isoformat() for n in (1, -1, 7, -7))
     for number in map(int, re.findall(r"(?<![\w:.'-])\d+(?![\w.:'-])", where)):
         yield from (number + 1, number - 1, number, number * 2)
+        if 1 < number < 1000:  # so many days from some day
+            yield from ((day + timedelta(days=number + n)).isoformat() for day in _days(stage) for n in (1, -1))
+
+
+def _days(stage: Stage) -> list[date]:
+    """Today, and the days that stand in the tables, the latest first."""
+    found = set()
+    for table in stage.blueprint.tables:
+        for row in stage.blueprint.initial[table.name]:
+            found |= {value for value in row if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)}
+    today = datetime.fromisoformat(stage.task.world.now).date()
+    return [today, *sorted(map(date.fromisoformat, found), reverse=True)[:12]]
 
 
 def _filler(stage: Stage, schema: dict[str, Any]) -> Iterator[Any]:
@@ -192,23 +230,3 @@ def _filler(stage: Stage, schema: dict[str, Any]) -> Iterator[Any]:
         yield from (
             days if schema.get("format") == "date" else ("10:00", "14:30", "20:30", "08:00", "as discussed", *days)
         )
-
-
-def _fits(schema: dict[str, Any], value: Any) -> bool:
-    kinds = schema.get("type", "string")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    match value:
-        case bool():
-            return "boolean" in kinds
-        case int():
-            return "integer" in kinds or "number" in kinds
-        case float():
-            return "number" in kinds
-        case str():
-            return "string" in kinds
-        case list():
-            return "array" in kinds
-        case _:
-            return False
