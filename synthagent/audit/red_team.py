@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from synthagent.errors import TaskFault
 from synthagent.schema.tasks import Task
+from synthagent.scoring.scorer import PLAIN, Scoring
 from synthagent.simulation.episode import prepare
 from synthagent.simulation.response_map import Tools
 from synthagent.synthesis.red_team import BOUNDS, earnings
@@ -60,11 +61,11 @@ class RedTeam:
         return list(dict.fromkeys(breach.task for breach in self.breaches))
 
 
-async def attack(tasks: Iterable[Task], found: RedTeam, tools: Tools | None = None) -> None:
+async def attack(tasks: Iterable[Task], found: RedTeam, tools: Tools | None = None, scoring: Scoring = PLAIN) -> None:
     """Lets every agent play every task once."""
     for task in tasks:
         try:
-            earned = await earnings(prepare(task), tools)
+            earned = await earnings(prepare(task), tools, scoring)
         except TaskFault:
             earned = {}
         found.see(task.id, earned)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Config, Json, JudgeWay, Mode, RunPath, Store, TaskFile, Tools, User
+from synthagent.cli.options import Config, Json, JudgeRole, JudgeWay, Mode, RunPath, Store, TaskFile, Tools, User
 
 audit = typer.Typer(help="What a task set is worth.", no_args_is_help=True, rich_markup_mode=None)
 maps = typer.Typer(help="Response maps of simulated tools.", no_args_is_help=True, rich_markup_mode=None)
@@ -87,15 +87,19 @@ def audit_redteam(
     tools: Tools = None,
     map_: Mode = "state",
     map_store: Store = None,
+    judge: JudgeRole = None,
+    judge_mode: JudgeWay = "checks",
     limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """What agents that do not try earn; exit code 1 with the tasks that let one through."""
+    from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
     from synthagent.cli.simulators import run_redteam
 
-    run_redteam(tasks, others("facts", tools, map_, map_store, tasks, 0.0), limit, config, json)
+    with_ = others("facts", tools, map_, map_store, tasks, 0.0, bench=bench(judge, judge_mode))
+    run_redteam(tasks, with_, limit, config, json)
 
 
 @audit.command("passport")

@@ -19,6 +19,7 @@ from synthagent.audit.consistency import CLASSES, Certificate, certify
 from synthagent.audit.red_team import MOST, RedTeam, attack, worst
 from synthagent.audit.users import UserTurn, rates
 from synthagent.cli.agents import Models, role
+from synthagent.cli.bench import scoring_of
 from synthagent.cli.casting import Others, casting, map_beside, mapped
 from synthagent.cli.console import print_json, print_table, progress, say
 from synthagent.config import Settings, settings
@@ -210,8 +211,9 @@ def run_redteam(tasks: Path, with_: Others, limit: int | None, config: Path | No
 
 async def _attacked(tasks: Iterator[Task], with_: Others, chosen: Settings, found: RedTeam) -> None:
     async with AsyncExitStack() as stack:
-        tools = await stack.enter_async_context(mapped(with_, chosen, Models(stack, chosen)))
-        await attack(tasks, found, tools)
+        models = Models(stack, chosen)
+        tools = await stack.enter_async_context(mapped(with_, chosen, models))
+        await attack(tasks, found, tools, await scoring_of(with_.bench, chosen, models))
 
 
 # ---- stats

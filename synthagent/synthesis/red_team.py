@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from synthagent.schema.episodes import Limits
 from synthagent.schema.scores import Scored
-from synthagent.scoring.scorer import score
+from synthagent.scoring.scorer import PLAIN, Scoring, judged
 from synthagent.simulation.episode import Cast, Stage, facts_user, play
 from synthagent.simulation.response_map import Tools
 from synthagent.simulation.scripted_agents import scripted
@@ -25,12 +25,12 @@ BOUNDS: Mapping[str, float] = {
 _LIMITS = Limits()
 
 
-async def earnings(stage: Stage, tools: Tools | None = None) -> dict[str, float]:
+async def earnings(stage: Stage, tools: Tools | None = None, scoring: Scoring = PLAIN) -> dict[str, float]:
     """What each agent of the red team earns on a task under the protocol `text`; those it cannot score are left out."""
     found = {}
     for name in BOUNDS:
         played = await play(stage, Cast(scripted(name, stage), facts_user(stage), "text", tools=tools), _LIMITS)
-        result = score(stage, played.episode, played.final)
+        result = await judged(stage, played.episode, played.final, scoring)
         if isinstance(result, Scored):
             found[name] = result.reward
     return found

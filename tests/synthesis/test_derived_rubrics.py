@@ -177,8 +177,8 @@ def test_another_way_there_counts_too(tasks):
     def looks(one):
         return [place for place in one.deeds if not one.writes(place)]
 
-    found = ((stage, shown(stage, "reference")) for stage in map(prepare, tasks))
-    stage, source = next((s, d) for s, d in found if len(looks(d.demonstrations[0])) > 2)
+    sources = (shown(stage, "reference") for stage in map(prepare, tasks))
+    source = next(source for source in sources if len(looks(source.demonstrations[0])) > 2)
     one = source.demonstrations[0]
     first, second = looks(one)[:2]
     apart = (without(one, [second]), without(one, [first]))
