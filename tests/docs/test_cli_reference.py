@@ -11,7 +11,8 @@ import typer
 from synthagent.audit.passports import Passport
 from synthagent.cli.main import app
 from synthagent.config import Settings
-from synthagent.evaluation.report import AgentLine, Comparison
+from synthagent.evaluation.flips import Changes
+from synthagent.evaluation.report import AgentLine, BlameLine, Comparison
 from synthagent.simulation.scripted_agents import AGENTS
 from synthagent.synthesis.procedural.teacher import LEVELS
 from tests.commands import synthagent
@@ -105,7 +106,8 @@ def test_scripted_agents_and_difficulties_are_those_there_are():
 
 
 def test_reports_have_the_columns_that_are_documented():
-    assert columns("synthagent report") == [list(AgentLine.model_fields), list(Comparison.model_fields)]
+    records = (AgentLine, Comparison, Changes, BlameLine)
+    assert columns("synthagent report") == [list(record.model_fields) for record in records]
 
 
 def printed(*words: object) -> Any:
@@ -121,8 +123,8 @@ def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Pa
     assert list(rolled[0]) == columns("synthagent report")[0]
     shown = [list(printed("show", tasks)[0]), list(printed("show", folder)[0])]
     assert shown == columns("synthagent show")
-    compared = printed("report", folder, "--compare", folder)
-    assert list(compared) == ["agents", "comparison"]
+    compared = printed("report", folder, "--compare", folder, "--blame")
+    assert list(compared) == ["agents", "blame", "comparison", "changes"]
     assert [list(printed("perturb", tasks, "-o", tmp_path / "new.jsonl"))] == columns("synthagent perturb")
     assert [list(printed("audit", "diversity", tasks))] == columns("synthagent audit diversity")
     against = ("--against", tasks)
@@ -133,6 +135,16 @@ def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Pa
     assert [list(printed("score", folder))] == columns("synthagent score")
     assert [list(printed("models", "list")[0])] == columns("synthagent models list")
     assert [list(printed("doctor")[0])] == columns("synthagent doctor")
+
+
+def test_commands_about_rubrics_and_judges_print_the_columns_that_are_documented(tmp_path: Path):
+    tasks, demos = tmp_path / "tasks.jsonl", tmp_path / "demos"
+    printed("synth", "-o", tasks, "-n", 1, "--domains", "library")
+    assert list(printed("demos", tasks, "--agent", "scripted:reference", "-k", 1, "-o", demos)[0]) == list(AgentLine.model_fields)
+    derived = printed("rubrics", tasks, "--demos", demos, "-o", tmp_path / "derived.jsonl")
+    assert [list(derived)] == columns("synthagent rubrics")
+    judged = printed("audit", "judge", demos, "--judge", "scripted:random", "-r", 2)
+    assert [list(judged)] == columns("synthagent audit judge")
 
 
 def test_passports_and_what_is_selected_by_them_have_the_columns_that_are_documented(tmp_path: Path):
