@@ -95,7 +95,8 @@ async def _tried(
             if journal is not None:
                 journal.append(dump(one) | {"score": {"kind": one.score.kind, **dump(one.score)}})
             tick(f"({one.score.reason if isinstance(one.score, Unscored) else 'judged'})")
-            streak.see(_lost(one))
+            if one.score.judge:  # what code decided says nothing of the judge's endpoint
+                streak.see(_lost(one))
 
         jobs = [(e, draw) for e in episodes for draw in range(wanted.repeats)
                 if (e.agent, e.task_id, e.sample, draw) not in done]  # fmt: skip
