@@ -16,7 +16,7 @@ from synthagent.schema.scores import Scored, Unscored
 from synthagent.schema.tasks import Criterion, Rubric
 from synthagent.scoring.citations import opened
 from synthagent.scoring.judge import Item, Judge, Ruling, decided, settled
-from synthagent.scoring.scorer import Scoring, judged, score
+from synthagent.scoring.scorer import Scoring, judged, ruled, score
 from synthagent.scoring.transcript import MOST, transcript
 from synthagent.simulation.episode import Stage
 from tests.judges import Asked, asked_in, deciding, judge_of, ruling, written
@@ -86,6 +86,9 @@ async def test_one_call_decides_everything_that_is_open_and_code_the_rest(stage,
         "checked": (False, ()), "forbidden-1": (False, ()), "subgoals-1": (True, (1,)), "subgoals-2": (False, ()),
         "interactions-1": (True, (2,)),
     }  # fmt: skip
+    assert [list(event)[1:] for event in asked.events.values()] == [
+        ["call", "arguments", "result"], ["agent_said", "user_said"], ["call", "arguments", "failed"], ["agent_said"],
+    ]  # fmt: skip
     assert (found.n, found.i, found.gate, found.judge, found.judge_mode) == (1 / 3, 1.0, 1, "scripted", "checks")
     assert {v.id: v.by for v in found.subgoals} == {"checked": "check", "subgoals-1": "judge", "subgoals-2": "judge"}
 
@@ -97,6 +100,16 @@ async def test_what_has_a_check_is_never_put_to_a_judge(stage, done):
     model = always()
     await worth(judging(stage, subgoals=[LOOKED]), done, judge_of(model))
     assert "Listed" not in str([message["content"] for message in model.requests[0].messages])
+
+
+@pytest.mark.parametrize("said", [ruling("met", 2), ruling("not_met"), ruling("cannot_tell")])
+async def test_even_a_judge_that_is_asked_about_everything_decides_only_what_has_no_check(stage, visit, said):
+    there = judging(stage, subgoals=[LOOKED])
+    model = Scripted(deciding(lambda text, _: said if text == "Listed" else ruling("met", 1)))
+    everything = opened(there.task.rubric, there.task.brief, all_=True)
+    found, rulings = await ruled(there, visit, Scoring(judge_of(model)), everything)
+    assert verdicts(found) == {"checked": (False, ()), "subgoals-1": (True, (1,))}
+    assert rulings["checked"].verdict == said["verdict"]
 
 
 async def test_the_schema_wants_every_statement_and_no_other(stage, visit):
@@ -247,6 +260,12 @@ async def test_votes_are_taken_until_a_majority_decides(stage, visit, said, hold
         assert verdicts(found)["subgoals-1"][0] is holds
 
 
+async def test_a_tie_decides_nothing(stage, visit):
+    model = in_turn(UNSURE, NOT)
+    found = await worth(judging(stage, subgoals=[LOOKED]), visit, judge_of(model, votes=2))
+    assert isinstance(found, Unscored) and found.reason == "cannot_tell"
+
+
 async def test_only_what_is_unsure_is_voted_on_again_and_the_votes_are_other_draws(stage, visit):
     model = always(looked=MET, greeted=UNSURE)
     there = judging(stage, subgoals=[LOOKED, GREETED])
@@ -278,7 +297,11 @@ def test_no_vote_is_left_untaken_that_could_still_make_a_majority():
 
 
 def test_a_ruling_cites_what_the_votes_for_it_cite():
-    votes = [Item(verdict="met", events=(4, 1)), Item(verdict="not_met"), Item(verdict="met", events=(2, 1))]
+    votes = [
+        Item(verdict="met", events=(4, 1)),
+        Item(verdict="not_met", events=(9,)),
+        Item(verdict="met", events=(2, 1)),
+    ]
     assert decided(votes) == Ruling("met", (1, 2, 4), ("met", "not_met", "met"))
 
 
