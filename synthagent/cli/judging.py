@@ -73,7 +73,8 @@ def _kept(out: Path | None, resume: bool) -> list[Judgment]:
         return []
     if not resume:
         raise InputError("is there already", where=str(out), way_out="go on with --resume, or use another --out")
-    return list(records(out, Judgment))
+    # What infrastructure took is judged again; nobody was paid for it.
+    return [one for one in records(out, Judgment) if _lost(one) is None]
 
 
 async def _tried(

@@ -425,6 +425,22 @@ async def test_an_audit_that_keeps_its_judgments_goes_on_where_it_stopped(cli, r
     assert fewer.json == two.json
 
 
+async def test_an_audit_whose_judge_is_gone_stops_and_goes_on_with_what_was_lost(cli, run: Path, tmp_path: Path):
+    out, dying = tmp_path / "judgments.jsonl", OneAddress(fails=lambda n, _: DEAD if n > 2 else None)
+    words = ("audit", "judge", run, "--judge", "JUDGE", "--open", "said", "--out", out, "--only-open")
+    words = (*words, "--repeats", 2, "--config", config_of(run, in_flight=1), "--json")
+    done = await dying.during(cli, *words)
+    assert done.code == 3
+    assert "16 judgments in a row failed" in done.err
+    assert sum(row["score"].get("reason", "").startswith("model:") for row in rows(out)) == 16
+    good = OneAddress()
+    done = await good.during(cli, *words, "--resume")
+    assert (done.code, done.json["judgments"], done.json["unscored_share"]) == (0, 64, 0.0)
+    idle = OneAddress()
+    assert (await idle.during(cli, *words, "--resume")).json == done.json
+    assert idle.asked == []
+
+
 async def test_where_code_decides_everything_a_judge_is_asked_only_about_that_or_not_at_all(cli, run: Path):
     judge = StubJudge()
     done = await judge.during(cli, "audit", "judge", run, "--judge", "JUDGE", "--limit", 2, "--only-open")
