@@ -12,13 +12,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from synthagent.errors import EpisodeFailure
 from synthagent.schema.checks import OPERATORS, operator_of
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import Json, Record
 from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Criterion, Rubric, Task
 from synthagent.scoring.citations import opened
-from synthagent.scoring.scorer import Scoring, criteria_of, ruled, score
+from synthagent.scoring.scorer import Scoring, checked, criteria_of, ruled, score
 from synthagent.simulation.episode import Stage
 
 Rating = Literal["met", "not_met", "cannot_tell"]
@@ -50,8 +51,10 @@ class Subject:
 
     stage: Stage
     """As the judge's task has it: some of its criteria may have lost their checks."""
-    known: Score
-    """By the checks of the task as it is."""
+    known: Mapping[str, bool]
+    """Criterion -> what its check says, for every criterion of the task that has one."""
+    reward: float | None
+    """By code alone; None where code cannot tell."""
     checks: Mapping[str, str]
     """Criterion -> operator of its check, for every criterion of the task that has one."""
 
@@ -60,8 +63,13 @@ def subject(stage: Stage, episode: Episode, blind: Sequence[str]) -> Subject:
     """An episode to be judged, the checks with one of the operators `blind` taken away."""
     rubric = stage.task.rubric
     checks = {c.id: operator_of(c.check) for c in criteria_of(rubric) if c.check is not None}
-    task = blinded(stage.task, blind)
-    return Subject(Stage(task, stage.blueprint, stage.listener), score(stage, episode), checks)
+    try:
+        known = {id_: verdict.holds for id_, verdict in checked(stage, episode).items()}
+    except EpisodeFailure:
+        known = {}
+    worth = score(stage, episode)
+    blinded_stage = Stage(blinded(stage.task, blind), stage.blueprint, stage.listener)
+    return Subject(blinded_stage, known, worth.reward if isinstance(worth, Scored) else None, checks)
 
 
 def blinded(task: Task, operators: Sequence[str]) -> Task:
@@ -98,18 +106,16 @@ async def judgment(one: Subject, episode: Episode, scoring: Scoring, draw: int, 
     task = one.stage.task
     asked = opened(task.rubric, task.brief, all_=everything or scoring.paper)
     worth, rulings = await ruled(one.stage, episode, scoring, asked)
-    known = one.known
-    verdicts = (*known.forbidden, *known.subgoals, *known.interactions) if isinstance(known, Scored) else ()
     return Judgment(
         agent=episode.agent,
         task_id=episode.task_id,
         sample=episode.sample,
         draw=draw,
         ratings={id_: ruling.verdict for id_, ruling in rulings.items()},
-        known={verdict.id: verdict.holds for verdict in verdicts if verdict.id in rulings},
+        known={id_: holds for id_, holds in one.known.items() if id_ in rulings},
         operators={id_: name for id_, name in one.checks.items() if id_ in rulings},
         score=worth,
-        known_reward=known.reward if isinstance(known, Scored) else None,
+        known_reward=one.reward,
     )
 
 

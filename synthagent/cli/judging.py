@@ -73,7 +73,8 @@ def _kept(out: Path | None, resume: bool) -> list[Judgment]:
         return []
     if not resume:
         raise InputError("is there already", where=str(out), way_out="go on with --resume, or use another --out")
-    return list(records(out, Judgment))
+    # What infrastructure took is judged again; nobody was paid for it.
+    return [one for one in records(out, Judgment) if _lost(one) is None]
 
 
 async def _tried(
@@ -95,7 +96,8 @@ async def _tried(
             if journal is not None:
                 journal.append(dump(one) | {"score": {"kind": one.score.kind, **dump(one.score)}})
             tick(f"({one.score.reason if isinstance(one.score, Unscored) else 'judged'})")
-            streak.see(_lost(one))
+            if one.score.judge:  # what code decided says nothing of the judge's endpoint
+                streak.see(_lost(one))
 
         jobs = [(e, draw) for e in episodes for draw in range(wanted.repeats)
                 if (e.agent, e.task_id, e.sample, draw) not in done]  # fmt: skip

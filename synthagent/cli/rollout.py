@@ -173,7 +173,7 @@ class _Mean:
         self.sum, self.n, self.unscored = 0.0, 0, 0
 
     def see(self, outcome: Outcome) -> None:
-        if isinstance(outcome.score, Scored):
+        if isinstance(outcome.score, Scored) and outcome.score.counts:
             self.sum += outcome.score.reward
             self.n += 1
         else:

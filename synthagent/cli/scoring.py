@@ -19,12 +19,15 @@ from synthagent.rollouts.group import broken_task
 from synthagent.schema.episodes import Episode
 from synthagent.schema.scores import Score, Scored, Unscored
 from synthagent.schema.tasks import Task, play_id_of
-from synthagent.scoring.reward import reward_hash
+from synthagent.scoring.reward import formula_of, reward_hash
 from synthagent.scoring.scorer import Scoring, judged
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.tables import Key
 from synthagent.storage.task_file import read_tasks
 from synthagent.workers import Streak, work_off
+
+_Place = tuple[str, str, int, str]
+"""(agent, task, sample, rubric)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,8 @@ def _target(
 async def _rescored(
     wanted: Rescoring, source: RunFolder, target: RunFolder, tasks: Mapping[str, Task], chosen: Settings, tally: _Tally
 ) -> None:
-    old = {(line.agent, line.score.task_id, line.score.sample, line.score.rubric_id): line.score
-           for line in target.scores()}  # fmt: skip
+    old = _scores(target)
+    known = old if target is source else {**_scores(source), **old}
     stages, streak = Stages(most=max(chosen.in_flight, 4)), Streak("judge's calls")
     async with AsyncExitStack() as stack:
         scoring = await scoring_of(wanted.bench, chosen, Models(stack, chosen))
@@ -130,14 +133,16 @@ async def _rescored(
             task = tasks[episode.task_id]
             new = await _scored(task, episode, stages, scoring)
             here = episode if episode.task_id == task.id else episode.model_copy(update={"task_id": task.id})
-            before = old.get((episode.agent, new.task_id, new.sample, new.rubric_id))
-            tally.see(before, new)
+            place = (episode.agent, new.task_id, new.sample, new.rubric_id)
+            before = old.get(place)
+            tally.see(known.get(place), new)
             if target is not source and before is None:
                 target.add(here, new)
             elif before != new:
                 target.add_score(episode.agent, new)
             tick(f"({tally.changed} changed)")
-            streak.see(_lost(new))
+            if new.judge:  # what code decided says nothing of the judge's endpoint
+                streak.see(_lost(new))
 
         with progress("scoring", len(jobs)) as tick:
             try:
@@ -148,9 +153,14 @@ async def _rescored(
                 ) from error
 
 
+def _scores(folder: RunFolder) -> dict[_Place, Score]:
+    lines = folder.scores()
+    return {(line.agent, line.score.task_id, line.score.sample, line.score.rubric_id): line.score for line in lines}
+
+
 def _jobs(
     wanted: Rescoring, source: RunFolder, target: RunFolder, tasks: Mapping[str, Task], scoring: Scoring,
-    old: Mapping[tuple[str, str, int, str], Score], tally: _Tally,
+    old: Mapping[_Place, Score], tally: _Tally,
 ) -> Iterator[Key]:  # fmt: skip
     """What is to be scored; what is left as it is counts all the same."""
     undecided = source.index.blamed_keys([Blame.JUDGE]) if wanted.retry_unscored else None
@@ -175,6 +185,8 @@ def _just_so(score: Score, scoring: Scoring) -> bool:
     """Whether a score was made in this very way, so that it need not be paid for again."""
     if not isinstance(score, Scored) or score.formula != scoring.formula:
         return False
+    if score.reward != formula_of(scoring.formula, scoring.weights)(score.gate, score.n, score.i):
+        return False  # other weights
     judge = scoring.judge
     if not score.judge:  # code decided everything
         return judge is None or judge.mode == "checks"

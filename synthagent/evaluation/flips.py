@@ -1,6 +1,6 @@
 """What changes when stored episodes are scored in another way: verdicts that flip, criterion by criterion. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -93,9 +93,21 @@ def _latest(run: Scoring) -> dict[tuple[str, str, int], tuple[ScoreLine, Task]]:
 
 def _verdicts(score: Scored, rubric: Rubric) -> dict[str, bool]:
     """Part and text of each criterion -> its verdict: ids say nothing across rubrics."""
-    texts = {c.id: f"{part} {c.text}" for part, criteria in _parts(rubric) for c in criteria}
+    texts = _texts(rubric)
     verdicts = (*score.forbidden, *score.subgoals, *score.interactions)
     return {texts[verdict.id]: verdict.holds for verdict in verdicts if verdict.id in texts}
+
+
+def _texts(rubric: Rubric) -> dict[str, str]:
+    """Id of each criterion -> its part and text; of those that read alike, which one it is."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for part, criteria in _parts(rubric):
+        for criterion in criteria:
+            text = f"{part} {criterion.text}"
+            seen[text] += 1
+            found[criterion.id] = text if seen[text] == 1 else f"{text} ({seen[text]})"
+    return found
 
 
 def _parts(rubric: Rubric) -> Iterable[tuple[str, tuple[Criterion, ...]]]:
@@ -107,6 +119,6 @@ def _flipped(counts: Mapping[tuple[str, str], list[tuple[bool, bool]]], tasks: M
     for (task, text), pairs in counts.items():
         up, down = sum(b > a for a, b in pairs), sum(a > b for a, b in pairs)
         if up or down:
-            ids = {f"{part} {c.text}": c.id for part, criteria in _parts(tasks[task].rubric) for c in criteria}
+            ids = {text: id_ for id_, text in _texts(tasks[task].rubric).items()}
             found.append(Flips(task=task, criterion=ids[text], text=text, pairs=len(pairs), to_true=up, to_false=down))
     return tuple(sorted(found, key=lambda flip: (-flip.to_true - flip.to_false, flip.task, flip.criterion)))

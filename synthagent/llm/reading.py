@@ -94,6 +94,8 @@ def _mended(text: str) -> Any:
     import json_repair
 
     try:
-        return json_repair.loads(text, skip_json_loads=True)
+        value = json_repair.loads(text, skip_json_loads=True)
+        orjson.dumps(value)  # it makes what no JSON may hold: halves of characters, endless numbers
+        return value
     except (ValueError, RecursionError, TypeError, IndexError):  # it meets text that nobody has tried
         return None

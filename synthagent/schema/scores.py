@@ -17,8 +17,8 @@ FormulaName = Literal["mean", "strict", "subgoals", "weighted"]
 class Weights(Record):
     """What sub-goals and interactions count for under the formula `weighted`."""
 
-    subgoals: float = Field(default=1.0, ge=0)
-    interactions: float = Field(default=1.0, ge=0)
+    subgoals: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    interactions: float = Field(default=1.0, ge=0, allow_inf_nan=False)
 
 
 class Verdict(Record):

@@ -11,6 +11,8 @@ from synthagent.errors import Blame
 from synthagent.schema.episodes import Episode, UserEvent
 from synthagent.schema.scores import Verdict
 from synthagent.simulation.hearing import Listener
+from synthagent.simulation.users import without_echo
+from synthagent.simulation.values import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,10 @@ class Cause:
     reason: str
 
 
-def cause_of(episode: Episode, listener: Listener, forbidden: Sequence[Verdict], *, scripted: bool) -> Cause:
-    """The cause of a zero.
+def cause_of(
+    episode: Episode, opening: str, listener: Listener, forbidden: Sequence[Verdict], *, scripted: bool
+) -> Cause:
+    """The cause of a zero, in an episode that began with the user's words `opening`.
 
     `scripted`: the user was not a model. It keeps to its rules by construction, and is not looked at.
     Reasons: `rule` (something forbidden), `user_withheld` and `user_left` (the user's), `did_nothing` (no call, no
@@ -33,7 +37,7 @@ def cause_of(episode: Episode, listener: Listener, forbidden: Sequence[Verdict],
         # Whatever the user did, nobody made the agent break a rule.
         return Cause(Blame.AGENT, f"rule:{broken[0]}")
     if not scripted:
-        found = _users_fault([event for event in episode.events if isinstance(event, UserEvent)], listener)
+        found = _users_fault([event for event in episode.events if isinstance(event, UserEvent)], opening, listener)
         if found:
             return Cause(Blame.USER, found)
     if not any(event.kind in ("tool", "user") for event in episode.events):
@@ -41,13 +45,16 @@ def cause_of(episode: Episode, listener: Listener, forbidden: Sequence[Verdict],
     return Cause(Blame.AGENT, str(episode.stop))
 
 
-def _users_fault(replies: Sequence[UserEvent], listener: Listener) -> str:
+def _users_fault(replies: Sequence[UserEvent], opening: str, listener: Listener) -> str:
     """What the user did that kept the agent from going on; empty for nothing."""
     told: set[str] = set()
     wanting: set[str] = set()
+    own = [plain(opening)]
     for event in replies:
         told |= set(event.disclosed)
-        wanting |= set(listener.heard(event.message).topics)
+        # As users hear it: whoever repeats a user's own question has asked nothing.
+        wanting |= set(listener.heard(without_echo(event.message, own)).topics)
+        own.append(plain(event.text))
     if wanting - told:
         return "user_withheld"
     # The completion protocol: nobody goes while a question or a confirmation waits for an answer.

@@ -190,10 +190,10 @@ def asked_for(brief: Brief, told: Transcript, labelled: Mapping[str, Open], *, p
 
 
 def settled(votes: Sequence[Item]) -> bool:
-    """Whether no further vote is needed: a sure first one, or two that agree."""
+    """Whether no further vote is needed: a sure first one, or a majority of two or more."""
     if len(votes) == 1:
         return votes[0].sure and votes[0].verdict != "cannot_tell"
-    return bool(votes) and max(Counter(vote.verdict for vote in votes).values()) > 1
+    return bool(votes) and max(Counter(vote.verdict for vote in votes).values()) * 2 > len(votes)
 
 
 def decided(votes: Sequence[Item]) -> Ruling:

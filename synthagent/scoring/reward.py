@@ -51,15 +51,17 @@ def weighted(weights: Weights) -> Formula:
     Gunjal et al., *Rubrics as Rewards* (arXiv 2507.17746), section 3: explicit aggregation with a weight a category.
     Raises `ValueError` when both weights are 0.
     """
-    total = weights.subgoals + weights.interactions
-    if not total:
+    most = max(weights.subgoals, weights.interactions)
+    if not most:
         raise ValueError("reward_weights: one of them must be above 0")
+    # By the larger one: neither the sum of huge weights nor a tiny weight's share of something is out of range.
+    own, other = weights.subgoals / most, weights.interactions / most
 
     def formula(gate: int, n: float, i: float | None) -> float:
-        if i is None or not weights.interactions:
+        if i is None:
             return gate * n
         # A mean of shares, kept below 1 whatever the last bit of a quotient says.
-        return gate * min((weights.subgoals * n + weights.interactions * i) / total, 1.0)
+        return gate * min((own * n + other * i) / (own + other), 1.0)
 
     return formula
 

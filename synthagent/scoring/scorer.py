@@ -48,7 +48,7 @@ def score(stage: Stage, episode: Episode, final: Final | None = None, scoring: S
     if opened(stage.task.rubric, stage.task.brief):
         return _unscored(stage, episode, Blame.JUDGE, "no_judge", "a criterion has no check and there is no judge")
     try:
-        return _scored(stage, episode, _checked(stage, episode, final), scoring)
+        return _scored(stage, episode, checked(stage, episode, final), scoring)
     except EpisodeFailure as error:
         return _unscored(stage, episode, error.blame, error.reason, str(error))
 
@@ -74,12 +74,13 @@ async def ruled(
         return failed, {}
     rulings: dict[str, Ruling] = {}
     try:
-        checked = {} if scoring.paper else _checked(stage, episode, final)
+        by_code = {} if scoring.paper else checked(stage, episode, final)
         rulings = await judge.rule(stage.task.brief, episode, asked) if asked else {}
-        told = {id_: verdict_of(id_, ruling) for id_, ruling in rulings.items() if id_ not in checked}
-        return _scored(stage, episode, told | checked, scoring), rulings
+        told = {id_: verdict_of(id_, ruling) for id_, ruling in rulings.items() if id_ not in by_code}
+        return _scored(stage, episode, told | by_code, scoring), rulings
     except EpisodeFailure as error:
-        return _unscored(stage, episode, error.blame, error.reason, str(error), judge.name), rulings
+        at_fault = judge.name if error.blame is Blame.JUDGE else ""
+        return _unscored(stage, episode, error.blame, error.reason, str(error), at_fault), rulings
 
 
 def _unplayed(stage: Stage, episode: Episode) -> Unscored | None:
@@ -91,8 +92,8 @@ def _unplayed(stage: Stage, episode: Episode) -> Unscored | None:
     return None
 
 
-def _checked(stage: Stage, episode: Episode, final: Final | None) -> dict[str, Verdict]:
-    """A verdict for every criterion that has a check, by id. Raises `EpisodeFailure`."""
+def checked(stage: Stage, episode: Episode, final: Final | None = None) -> dict[str, Verdict]:
+    """A verdict for every criterion that has a check, by id, whatever the others are. Raises `EpisodeFailure`."""
     evidence = Evidence(stage, episode, final or replay(stage, episode))
     verdicts = {}
     for criterion in criteria_of(stage.task.rubric):
@@ -117,7 +118,8 @@ def _scored(stage: Stage, episode: Episode, verdicts: Mapping[str, Verdict], sco
     reward = formula_of(scoring.formula, scoring.weights)(gate, n, i)
     cause = None
     if reward == 0:
-        cause = cause_of(episode, stage.listener, forbidden, scripted=episode.user == FACTS)
+        opening = stage.task.brief.instruction
+        cause = cause_of(episode, opening, stage.listener, forbidden, scripted=episode.user == FACTS)
     by_judge = scoring.judge is not None and any(verdict.by == "judge" for verdict in verdicts.values())
     return Scored(
         task_id=episode.task_id,

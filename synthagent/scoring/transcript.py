@@ -43,9 +43,13 @@ def transcript(episode: Episode) -> Transcript:
     return Transcript(f"<record {mark}>\n{text}\n</record {mark}>", places)
 
 
+_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+"""Line breaks that JSON lets stand."""
+
+
 def _text(events: Sequence[Event], most: int) -> str:
     lines = ({"event": number, **_told(event, most)} for number, event in enumerate(events, start=1))
-    return "\n".join(orjson.dumps(line).decode() for line in lines)
+    return "\n".join(orjson.dumps(line).decode().translate(_BREAKS) for line in lines)
 
 
 def _told(event: Event, most: int) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def _told(event: Event, most: int) -> dict[str, Any]:
     if isinstance(event, ToolEvent):
         arguments = orjson.dumps(event.arguments).decode()
         result = {"result" if event.ok else "failed": _cut(event.response, most)}
-        return {"call": event.tool, "arguments": _cut(arguments, most), **result}
+        return {"call": _cut(event.tool, most), "arguments": _cut(arguments, most), **result}
     if isinstance(event, UserEvent):
         return {"agent_said": _cut(event.message, most), "user_said": _cut(event.text, most)}
     if isinstance(event, AgentEvent) and event.answer is not None:

@@ -142,6 +142,7 @@ async def test_what_a_model_plainly_means_is_taken(text, mended):
         ("[1, 2]", "valid dictionary"),
         ('{"name": "Ada", "age": NaN}', "age"),
         ("{" * 5000, ""),
+        ("{'name': 'half \\ud800 of a letter', 'age': 36}", "the reply is not valid JSON"),
     ],
 )
 async def test_what_cannot_be_used_is_sent_back_once_with_the_error_and_then_given_up(text, error):
