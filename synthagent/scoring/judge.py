@@ -125,10 +125,16 @@ class Judge:
         self, asker: Structured, messages: Sequence[Message], labelled: Mapping[str, Open], kind: type[Kind],
         check: Callable[[dict[str, Kind]], Sequence[str]], vote: int,
     ) -> dict[str, Kind]:  # fmt: skip
-        """An item a label. Raises `JudgeFailed` when there is still none after `ATTEMPTS` calls and their repairs."""
+        """An item a label. Raises `JudgeFailed` when there is still none after `ATTEMPTS` calls and their repairs.
+
+        What was read, but stays unproved after its repair, is not asked for anew.
+        """
+        readable = False
 
         def read(data: Any) -> tuple[dict[str, Kind] | None, Sequence[str]]:
+            nonlocal readable
             found, wrong = items_in(data, labelled, kind)
+            readable |= not wrong
             return (None, wrong) if wrong else (found, check(found))
 
         error: NotUnderstood | ModelFailed
@@ -139,6 +145,8 @@ class Judge:
                 asked = await asker.ask_json(messages, "verdicts", schema, read, stage="judge", sample=sample)
             except (NotUnderstood, ModelFailed) as failed:
                 error = failed
+                if readable:
+                    break
             else:
                 return asked.value
         reason = f"model:{error.reason}" if isinstance(error, ModelFailed) else "not_understood"

@@ -140,7 +140,8 @@ def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Pa
 def test_commands_about_rubrics_and_judges_print_the_columns_that_are_documented(tmp_path: Path):
     tasks, demos = tmp_path / "tasks.jsonl", tmp_path / "demos"
     printed("synth", "-o", tasks, "-n", 1, "--domains", "library")
-    assert list(printed("demos", tasks, "--agent", "scripted:reference", "-k", 1, "-o", demos)[0]) == list(AgentLine.model_fields)
+    shown = printed("demos", tasks, "--agent", "scripted:reference", "-k", 1, "-o", demos)
+    assert list(shown[0]) == list(AgentLine.model_fields)
     derived = printed("rubrics", tasks, "--demos", demos, "-o", tmp_path / "derived.jsonl")
     assert [list(derived)] == columns("synthagent rubrics")
     judged = printed("audit", "judge", demos, "--judge", "scripted:random", "-r", 2)
