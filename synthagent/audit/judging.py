@@ -16,7 +16,7 @@ from synthagent.errors import EpisodeFailure
 from synthagent.schema.checks import OPERATORS, operator_of
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import Json, Record
-from synthagent.schema.scores import Score, Scored
+from synthagent.schema.scores import JudgeMode, Score, Scored
 from synthagent.schema.tasks import Criterion, Rubric, Task
 from synthagent.scoring.citations import opened
 from synthagent.scoring.scorer import Scoring, checked, criteria_of, ruled, score
@@ -33,6 +33,10 @@ class Judgment(Record):
     sample: int
     draw: int
     """Which repetition, from 0."""
+    judge: str
+    mode: JudgeMode = "checks"
+    blind: tuple[str, ...] = ()
+    """Operators whose checks were taken away."""
     ratings: dict[str, Rating] = {}
     """Criterion -> what the judge said; empty when it failed altogether."""
     known: dict[str, bool] = {}
@@ -111,6 +115,8 @@ async def judgment(one: Subject, episode: Episode, scoring: Scoring, draw: int, 
         task_id=episode.task_id,
         sample=episode.sample,
         draw=draw,
+        judge=scoring.judge.name if scoring.judge else "",
+        mode=scoring.judge.mode if scoring.judge else "checks",
         ratings={id_: ruling.verdict for id_, ruling in rulings.items()},
         known={id_: holds for id_, holds in one.known.items() if id_ in rulings},
         operators={id_: name for id_, name in one.checks.items() if id_ in rulings},

@@ -14,11 +14,12 @@ from synthagent.cli.agents import Models
 from synthagent.cli.bench import Bench, scoring_of
 from synthagent.cli.console import print_json, print_table, progress, say
 from synthagent.config import Settings, settings
-from synthagent.errors import Blame, InputError
+from synthagent.errors import InputError
+from synthagent.rollouts.batch import lost
 from synthagent.schema.checks import OPERATORS
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import dump
-from synthagent.schema.scores import Unscored
+from synthagent.schema.scores import JudgeMode, Unscored
 from synthagent.schema.tasks import Task
 from synthagent.simulation.episode import prepare
 from synthagent.storage.journal import Journal, records
@@ -54,7 +55,7 @@ def run_judge(
     chosen = settings(config, {})
     if who.judge is None:
         raise InputError("--judge: give a model")
-    found = _kept(out, resume)
+    found = _kept(out, resume, (who.judge.name, who.mode, wanted.blind))
     with RunFolder.open(run) as folder:
         tasks = {task.id: task for task in folder.tasks()}
         episodes = list(islice((one for one in folder.episodes() if one.failure is None), limit))
@@ -68,13 +69,19 @@ def run_judge(
         say("code decides every criterion: the judge was asked nothing")
 
 
-def _kept(out: Path | None, resume: bool) -> list[Judgment]:
+def _kept(out: Path | None, resume: bool, how: tuple[str, JudgeMode, tuple[str, ...]]) -> list[Judgment]:
+    """What was judged before. Raises `InputError` when it was judged in another way."""
     if out is None or not out.exists():
         return []
     if not resume:
         raise InputError("is there already", where=str(out), way_out="go on with --resume, or use another --out")
     # What infrastructure took is judged again; nobody was paid for it.
-    return [one for one in records(out, Judgment) if _lost(one) is None]
+    kept = [one for one in records(out, Judgment) if lost(one.score) is None]
+    other = next((one for one in kept if (one.judge, one.mode, one.blind) != how), None)
+    if other is not None:
+        said = f"{other.judge}, {other.mode}" + (f", --open {','.join(other.blind)}" if other.blind else "")
+        raise InputError(f"holds judgments of another kind ({said})", where=str(out), way_out="use another --out")
+    return kept
 
 
 async def _tried(
@@ -92,12 +99,13 @@ async def _tried(
         async def do(job: tuple[Episode, int]) -> None:
             episode, draw = job
             one = await judgment(subjects.of(episode), episode, judges[draw], draw, everything=not wanted.only_open)
+            one = one.model_copy(update={"blind": wanted.blind})
             found.append(one)
             if journal is not None:
                 journal.append(dump(one) | {"score": {"kind": one.score.kind, **dump(one.score)}})
             tick(f"({one.score.reason if isinstance(one.score, Unscored) else 'judged'})")
             if one.score.judge:  # what code decided says nothing of the judge's endpoint
-                streak.see(_lost(one))
+                streak.see(lost(one.score))
 
         jobs = [(e, draw) for e in episodes for draw in range(wanted.repeats)
                 if (e.agent, e.task_id, e.sample, draw) not in done]  # fmt: skip
@@ -119,11 +127,3 @@ class _Subjects:
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return self._kept[key]
-
-
-def _lost(one: Judgment) -> str | None:
-    """What infrastructure did to a judgment; None if it came."""
-    score = one.score
-    if isinstance(score, Unscored) and score.blame is Blame.JUDGE and score.reason.startswith("model:"):
-        return f"{score.reason}: {score.detail[:300]}"
-    return None

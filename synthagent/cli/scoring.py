@@ -14,13 +14,13 @@ from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.teach import sha256
 from synthagent.config import Settings, settings
 from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError, TaskFault
-from synthagent.rollouts.batch import Stages
+from synthagent.rollouts.batch import Stages, lost
 from synthagent.rollouts.group import broken_task
 from synthagent.schema.episodes import Episode
-from synthagent.schema.scores import Score, Scored, Unscored
+from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task, play_id_of
 from synthagent.scoring.reward import formula_of, reward_hash
-from synthagent.scoring.scorer import Scoring, judged
+from synthagent.scoring.scorer import Scoring, again, judged
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.tables import Key
 from synthagent.storage.task_file import read_tasks
@@ -131,10 +131,10 @@ async def _rescored(
         async def do(key: Key) -> None:
             episode = source.load_episode(*key)
             task = tasks[episode.task_id]
-            new = await _scored(task, episode, stages, scoring)
             here = episode if episode.task_id == task.id else episode.model_copy(update={"task_id": task.id})
-            place = (episode.agent, new.task_id, new.sample, new.rubric_id)
+            place = (episode.agent, task.id, episode.sample, task.rubric.rubric_id)
             before = old.get(place)
+            new = await _scored(task, here, stages, scoring, known.get(place))
             tally.see(known.get(place), new)
             if target is not source and before is None:
                 target.add(here, new)
@@ -142,7 +142,7 @@ async def _rescored(
                 target.add_score(episode.agent, new)
             tick(f"({tally.changed} changed)")
             if new.judge:  # what code decided says nothing of the judge's endpoint
-                streak.see(_lost(new))
+                streak.see(lost(new))
 
         with progress("scoring", len(jobs)) as tick:
             try:
@@ -193,16 +193,12 @@ def _just_so(score: Score, scoring: Scoring) -> bool:
     return judge is not None and (score.judge, score.judge_mode) == (judge.name, judge.mode)
 
 
-async def _scored(task: Task, episode: Episode, stages: Stages, scoring: Scoring) -> Score:
+async def _scored(task: Task, episode: Episode, stages: Stages, scoring: Scoring, before: Score | None) -> Score:
+    """The new score. Without a judge, verdicts that one gave before are taken over: they were paid for."""
     try:
         stage = stages.of(task)
     except TaskFault as fault:
         return broken_task(task, episode.agent, episode.sample, episode.seed, fault).score
-    return await judged(stage, episode.model_copy(update={"task_id": task.id}), scoring=scoring)
-
-
-def _lost(score: Score) -> str | None:
-    """What infrastructure did to a judge's call; None if it came."""
-    if isinstance(score, Unscored) and score.blame is Blame.JUDGE and score.reason.startswith("model:"):
-        return f"{score.reason}: {score.detail[:300]}"
-    return None
+    if scoring.judge is None and isinstance(before, Scored) and before.judge:
+        return again(stage, episode, before, scoring)
+    return await judged(stage, episode, scoring=scoring)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from synthagent.errors import Blame, TaskFault
 from synthagent.rollouts.group import Casting, Outcome, broken_task, roll
 from synthagent.schema.episodes import Limits
-from synthagent.schema.scores import Unscored
+from synthagent.schema.scores import Score, Unscored
 from synthagent.schema.tasks import Task
 from synthagent.scoring.scorer import PLAIN, Scoring
 from synthagent.simulation.episode import Stage, prepare
@@ -40,12 +40,15 @@ async def roll_batch(
     """
     jobs = _jobs(tasks, order, done)
     stages = Stages(most=max(order.in_flight, 4))
-    streak = Streak("episodes")
+    streak, judging = Streak("episodes"), Streak("judge's calls")
 
     async def do(job: tuple[Task, int]) -> None:
         outcome = await _one(*job, order, stages)
         sink(outcome)
-        streak.see(_lost(outcome))
+        if outcome.score.judge:  # what code decides says nothing of the judge's endpoint
+            judging.see(lost(outcome.score))
+        else:
+            streak.see(lost(outcome.score))
 
     await work_off(jobs, do, order.in_flight)
 
@@ -82,10 +85,10 @@ class Stages:
         return stage
 
 
-def _lost(outcome: Outcome) -> str | None:
-    """What infrastructure did to an episode; None if it has a score, or another is to blame."""
-    score = outcome.score
-    if not isinstance(score, Unscored) or score.reason == "bug":
+def lost(score: Score) -> str | None:
+    """What infrastructure did to an episode or its judge; None if it has a score, or another is to blame."""
+    # A record beyond a judge's window is nobody's outage: the next one may fit.
+    if not isinstance(score, Unscored) or score.reason in ("bug", "model:context_length"):
         return None
     # A simulator or judge whose model does not answer has failed, but it is the endpoint that is gone.
     if score.blame is not Blame.INFRASTRUCTURE and not score.reason.startswith("model:"):

@@ -49,11 +49,18 @@ async def roll(
     try:
         cast = casting(stage, sample)
         played = await play(stage, cast, limits, sample=sample, seed=seed)
-        return Outcome(played.episode, await judged(stage, played.episode, played.final, scoring))
     except Exception as error:
-        detail = "".join(traceback.format_exception(error))[-2000:]
-        failure = Failure(blame=Blame.INFRASTRUCTURE, reason="bug", detail=detail)
+        failure = _bug(error)
         return failed(stage.task, cast.agent.name if cast else agent, cast, sample, seed, failure, stage)
+    try:
+        return Outcome(played.episode, await judged(stage, played.episode, played.final, scoring))
+    except Exception as error:  # the episode was paid for, and can be scored again
+        return Outcome(played.episode, _no_score(stage.task, sample, _bug(error)))
+
+
+def _bug(error: Exception) -> Failure:
+    detail = "".join(traceback.format_exception(error))[-2000:]
+    return Failure(blame=Blame.INFRASTRUCTURE, reason="bug", detail=detail)
 
 
 def failed(
@@ -71,7 +78,11 @@ def failed(
         failure=failure,
         digest=stage.blueprint.digest if stage else "",
     )
-    score_ = Unscored(
+    return Outcome(episode, _no_score(task, sample, failure))
+
+
+def _no_score(task: Task, sample: int, failure: Failure) -> Unscored:
+    return Unscored(
         task_id=task.id,
         sample=sample,
         rubric_id=task.rubric.rubric_id,
@@ -79,7 +90,6 @@ def failed(
         reason=failure.reason,
         detail=failure.detail,
     )
-    return Outcome(episode, score_)
 
 
 async def roll_group(task: Task, casting: Casting, limits: Limits, n: int, seed: int) -> Group:

@@ -83,6 +83,18 @@ async def ruled(
         return _unscored(stage, episode, error.blame, error.reason, str(error), at_fault), rulings
 
 
+def again(stage: Stage, episode: Episode, old: Scored, scoring: Scoring = PLAIN) -> Score:
+    """Scores an episode once more under the same rubric, with the verdicts that a judge gave it: nobody is asked."""
+    verdicts = {verdict.id: verdict for verdict in (*old.forbidden, *old.subgoals, *old.interactions)}
+    try:
+        if old.judge_mode != "paper":
+            verdicts |= checked(stage, episode)
+        found = _scored(stage, episode, verdicts, scoring)
+    except EpisodeFailure as error:
+        return _unscored(stage, episode, error.blame, error.reason, str(error))
+    return found.model_copy(update={"judge": old.judge, "judge_mode": old.judge_mode})
+
+
 def _unplayed(stage: Stage, episode: Episode) -> Unscored | None:
     """An episode that did not come to an end that may be scored."""
     if episode.failure is not None:

@@ -63,7 +63,7 @@ def rated(draw: int, a: str | None, b: str | None, worth: float | None, task: st
     """One repetition: what it says of the criteria a, which holds, and b, which does not."""
     ratings = {id_: said for id_, said in (("a", a), ("b", b)) if said is not None}
     values = {
-        "agent": "x", "task_id": task, "sample": 0, "draw": draw, "ratings": ratings,
+        "agent": "x", "task_id": task, "sample": 0, "draw": draw, "judge": "j", "ratings": ratings,
         "known": {id_: {"a": True, "b": False}[id_] for id_ in ratings},
         "operators": {id_: {"a": "said", "b": "called"}[id_] for id_ in ratings},
         "score": UNSCORED if worth is None else scored(worth), "known_reward": 0.5,

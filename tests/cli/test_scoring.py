@@ -299,6 +299,18 @@ async def test_in_the_run_itself_too_a_judges_verdicts_are_not_paid_for_twice(cl
     assert len(stranger.asked) == 2 * count, "another judge is another opinion"
 
 
+async def test_another_formula_takes_a_judges_verdicts_over_and_asks_nobody(cli, undecided: Path, count: int):
+    judge = OneAddress()
+    mean = (await judge.during(cli, "score", undecided, "--judge", "JUDGE", "--json")).json
+    idle = OneAddress()
+    strict = (await idle.during(cli, "score", undecided, "--reward", "strict", "--json")).json
+    assert (strict["unscored"], idle.asked) == (0, [])
+    assert {row["score"].get("formula", "mean") for row in rows(undecided / "scores.jsonl")} == {"mean", "strict"}
+    by_judge = [row for row in rows(undecided / "scores.jsonl") if row["score"].get("judge")]
+    assert len(by_judge) == 4 * count, "judged once, scored twice"
+    assert (await idle.during(cli, "score", undecided, "--json")).json["reward_hash"] == mean["reward_hash"]
+
+
 async def test_in_the_papers_mode_one_call_an_episode_decides_all_criteria(cli, run: Path, tasks: Path, tmp_path: Path):
     judge = StubJudge(says=lambda text, _: {"met": "Looked" in text})
     words = ("score", run, "--judge", "JUDGE", "--judge-mode", "paper", "--out", tmp_path / "out", "--json")
@@ -423,6 +435,15 @@ async def test_an_audit_that_keeps_its_judgments_goes_on_where_it_stopped(cli, r
     assert len(more.asked) == len(first.asked) // 2
     fewer = await OneAddress().during(cli, *words, "--repeats", 2, "--resume")
     assert fewer.json == two.json
+
+
+async def test_an_audit_does_not_mix_the_judgments_of_two_judges(cli, run: Path, tmp_path: Path):
+    out = tmp_path / "judgments.jsonl"
+    words = ("audit", "judge", run, "--judge", "JUDGE", "--limit", 2, "-r", 2, "--out", out)
+    assert (await OneAddress().during(cli, *words)).code == 0
+    for changed in (("--open", "said"), ("--judge-mode", "paper")):
+        other = await OneAddress().during(cli, *words, *changed, "--resume")
+        assert (other.code, "judgments of another kind" in other.err) == (2, True)
 
 
 async def test_an_audit_whose_judge_is_gone_stops_and_goes_on_with_what_was_lost(cli, run: Path, tmp_path: Path):

@@ -15,7 +15,7 @@ from synthagent.llm.openai import OpenAIChat
 from synthagent.llm.retrying import Backoff, retried
 from synthagent.llm.scripted import Scripted
 from synthagent.llm.stub import StubServer
-from synthagent.rollouts.batch import Order, roll_batch
+from synthagent.rollouts.batch import Order, lost, roll_batch
 from synthagent.rollouts.group import Casting
 from synthagent.schema.episodes import Limits
 from synthagent.schema.scores import Scored, Unscored
@@ -217,3 +217,19 @@ async def test_a_failure_that_passes_is_tried_again_and_nobody_notices(tasks, ba
     await roll_batch(tasks, order(playing(retried(model, Backoff(first=0.001)))), basket)
     assert all(isinstance(outcome.score, Scored) for outcome in basket.outcomes)
     assert len(model.requests) > len(tasks)
+
+
+@pytest.mark.parametrize(
+    ("reason", "blame", "gone"),
+    [
+        ("model:connection", Blame.JUDGE, True),
+        ("model:context_length", Blame.JUDGE, False),  # the next record may fit
+        ("cannot_tell", Blame.JUDGE, False),
+        ("not_understood", Blame.JUDGE, False),
+        ("connection", Blame.INFRASTRUCTURE, True),
+        ("bug", Blame.INFRASTRUCTURE, False),
+    ],
+)
+def test_what_says_that_an_endpoint_is_gone(reason, blame, gone):
+    score = Unscored(task_id="t", sample=0, rubric_id="r", blame=blame, reason=reason)
+    assert (lost(score) is not None) == gone

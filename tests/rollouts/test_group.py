@@ -4,10 +4,11 @@ import anyio
 import pytest
 
 from synthagent.errors import Blame, ModelFailed, TaskFault
-from synthagent.rollouts.group import roll_group
+from synthagent.rollouts.group import roll, roll_group
 from synthagent.schema.episodes import Limits, Stop
 from synthagent.schema.scores import Scored, Unscored
-from synthagent.simulation.episode import Cast, facts_user
+from synthagent.scoring.scorer import Scoring
+from synthagent.simulation.episode import Cast, facts_user, prepare
 from synthagent.simulation.scripted_agents import scripted
 
 
@@ -45,6 +46,23 @@ async def test_an_unscored_try_is_no_zero_among_the_rewards(tasks):
     assert isinstance(missing.score, Unscored)
     assert (missing.score.blame, missing.score.reason) == (Blame.INFRASTRUCTURE, "connection")
     assert missing.episode.stop is Stop.FAILED
+
+
+async def test_a_bug_in_a_judge_loses_no_episode(tasks, cast_as):
+    """What was played is there to be scored again; it has no reward."""
+
+    class Buggy:
+        name, mode = "buggy", "paper"
+
+        async def rule(self, brief, episode, items):
+            return {}["nothing here"]
+
+    outcome = await roll(prepare(tasks[0]), cast_as("reference"), Limits(), 0, 0, scoring=Scoring(Buggy()))
+    assert (outcome.episode.stop is Stop.FAILED, outcome.episode.failure) == (False, None)
+    assert len(outcome.episode.events) > 4
+    assert isinstance(outcome.score, Unscored)
+    assert (outcome.score.blame, outcome.score.reason) == (Blame.INFRASTRUCTURE, "bug")
+    assert "KeyError: 'nothing here'" in outcome.score.detail
 
 
 async def test_a_bug_in_an_agent_is_unscored_infrastructure_with_the_place_in_the_code(tasks, agent):
