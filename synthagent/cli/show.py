@@ -175,7 +175,10 @@ def print_episode(out: Console, task: Task, episode: Episode, score: Score | Non
         )
     if isinstance(score, Scored):
         i = "-" if score.i is None else f"{score.i:.2f}"
-        out.print(f"[bold]reward {score.reward:.3f}[/] = gate {score.gate} x sub-goals {score.n:.2f}, interactions {i}")
+        how = "" if score.formula == "mean" else f" ({score.formula})"
+        whose = f" [red]{score.blame}: {escape(score.reason)}[/]" if score.blame else ""
+        parts = f"gate {score.gate} x sub-goals {score.n:.2f}, interactions {i}"
+        out.print(f"[bold]reward {score.reward:.3f}[/] = {parts}{how}{whose}")
         texts = {c.id: c.text for _, criteria in _kinds(task) for c in criteria}
         groups = (("forbidden", score.forbidden), ("sub-goal", score.subgoals), ("interaction", score.interactions))
         for kind, verdicts in groups:
@@ -218,4 +221,7 @@ def _mark(kind: str, verdict: Verdict) -> str:
 
 
 def _proof(verdict: Verdict) -> str:
-    return f" [dim](events {', '.join(map(str, verdict.events))})[/]" if verdict.events else ""
+    said = ["by the judge"] if verdict.by == "judge" else []
+    if verdict.events:
+        said.append(f"events {', '.join(map(str, verdict.events))}")
+    return f" [dim]({'; '.join(said)})[/]" if said else ""
