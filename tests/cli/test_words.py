@@ -16,7 +16,7 @@ COMMANDS = {*get_command(app).commands} - {"models"} | {"models fetch", "models 
 def test_these_are_the_commands():
     assert {command.split()[0] for command in COMMANDS} == {
         "synth", "check", "show", "split", "rollout", "score", "report", "models", "quickstart", "doctor", "evolve",
-        "import", "perturb", "audit", "simulate", "map", "serve", "select",
+        "import", "perturb", "audit", "simulate", "map", "serve", "select", "demos", "rubrics",
     }  # fmt: skip
 
 
