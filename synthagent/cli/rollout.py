@@ -46,6 +46,9 @@ def run_rollout(
         check_simulated(folder.tasks(), with_)
         roll_into(folder, roles, spoken, chosen, with_)
         rows = lines(folder.index.rows())
+        undecided = len(folder.index.blamed_keys([Blame.JUDGE]))
+    if undecided:
+        say(f"{undecided} episodes wait for a judge: synthagent score {out} --judge MODEL --retry-unscored")
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
     else:

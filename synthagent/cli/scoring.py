@@ -68,6 +68,8 @@ def run_score(wanted: Rescoring, config: Path | None, options: Mapping[str, Any]
     chosen = settings(config, options)
     if wanted.rubrics is not None and wanted.out is None:
         raise InputError("--rubrics: other rubrics make other tasks", way_out="give --out FOLDER for them")
+    if wanted.retry_unscored and wanted.bench.judge is None:
+        raise InputError("--retry-unscored: there is no judge to ask again", way_out="give --judge MODEL")
     tally = _Tally()
     with RunFolder.open(wanted.run, write=wanted.out is None) as source:
         tasks = _tasks(source, wanted.rubrics)

@@ -339,6 +339,16 @@ def test_a_judges_mode_and_its_name_are_looked_at_before_anything_is_done(cli, r
     assert (run / "scores.jsonl").read_bytes() == before
 
 
+def test_asking_again_needs_somebody_to_ask(cli, undecided: Path):
+    done = cli("score", undecided, "--retry-unscored")
+    assert (done.code, "--judge MODEL" in done.err) == (2, True)
+
+
+def test_a_run_says_how_many_episodes_wait_for_a_judge(cli, opened: Path, count: int, tmp_path: Path):
+    done = cli("rollout", opened, "--agent", "scripted:reference", "--out", tmp_path / "run")
+    assert f"{count} episodes wait for a judge" in done.err
+
+
 def test_a_judge_that_babbles_decides_nothing_and_gives_no_reward(cli, undecided: Path, count: int):
     done = cli("score", undecided, "--judge", "scripted:random", "--retry-unscored", "--json")
     assert done.code == 0, done.err
