@@ -158,6 +158,7 @@ def steadiness(found: Iterable[Judgment]) -> Steadiness:
         grouped[one.agent, one.task_id, one.sample].append(one)
     all_ = [one for group in grouped.values() for one in group]
     rated = [row for group in grouped.values() for row in _rows(group)]
+    most = max(map(len, grouped.values()), default=0)
     checked = [
         (rating, one.known[id_], one.operators.get(id_, ""))
         for one in all_
@@ -175,7 +176,7 @@ def steadiness(found: Iterable[Judgment]) -> Steadiness:
         unscored_share=_share([not isinstance(one.score, Scored) for one in all_]),
         flip_rate=_share([flip for group in grouped.values() for flip in _flips(group)]),
         self_agreement=_share([one == two for row in rated for one, two in combinations(row, 2)]),
-        kappa=fleiss([row for group in grouped.values() for row in _rows(group) if len(row) == len(group)]),
+        kappa=fleiss([row for row in rated if len(row) == most]),
         ratings=dict(sorted(Counter(rating for row in rated for rating in row).items())),
         agreement_with_checks=_share([right for right, _ in agreed]),
         agreement_by_operator={name: sum(some) / len(some) for name, some in sorted(by_operator.items())},

@@ -92,6 +92,12 @@ def test_every_share_is_of_what_it_says():
     assert found.kappa == pytest.approx(fleiss([[MET, MET, DOUBT], [MET, NOT, NOT]]))
 
 
+def test_an_episode_that_was_judged_less_often_is_left_out_of_kappa():
+    whole = [rated(draw, MET, NOT, 0.5, "t") for draw in range(3)]
+    broken_off = [rated(draw, NOT, MET, 0.5, "u") for draw in range(2)]
+    assert steadiness([*whole, *broken_off]).kappa == steadiness(whole).kappa == 1.0
+
+
 def test_pairs_are_of_one_episode_only():
     found = steadiness([rated(0, MET, NOT, 0.0, "t"), rated(0, NOT, NOT, 1.0, "u")])
     assert (found.flip_rate, found.self_agreement, found.kappa) == (None, None, None)
