@@ -4,6 +4,7 @@ The teacher points, code looks: events, tools and values that it names are check
 becomes is decided in `synthagent.synthesis.derivation`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -54,7 +55,7 @@ class Restriction(Record):
 
 
 class Restrictions(Record):
-    """One for each rule."""
+    """One for each rule; several for a rule that restricts several tools."""
 
     restrictions: tuple[Restriction, ...] = ()
 
@@ -119,7 +120,9 @@ class ModelAligner:
 
 def complaints(found: Alignment, source: Source, told: Transcript) -> list[str]:
     """What is wrong with an alignment, in words for its author."""
-    wrong = []
+    entries = Counter(item.goal for item in set(found.reached))
+    wrong = [f"sub-goal {goal}: it is there more than once; put all its events into one" for goal in entries
+             if entries[goal] > 1]  # fmt: skip
     for item in found.reached:
         where = f"sub-goal {item.goal}"
         if not 1 <= item.goal <= len(source.workflow):

@@ -5,18 +5,18 @@ what the rules say. What no check can be proved for is left to a judge; a task w
 mostly undone is dropped.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from synthagent.schema.checks import Asked, Before, Check, Confirmed
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Criterion, Rubric, Task, identified
 from synthagent.scoring.transcript import transcript
-from synthagent.synthesis.alignment import Aligner, Reached
+from synthagent.synthesis.alignment import Aligner, Reached, Restriction
 from synthagent.synthesis.compiling_goals import Aligned, compiled
 from synthagent.synthesis.demonstrations import Demonstration, Source
-from synthagent.synthesis.restricting import Forbidden, forbidden
+from synthagent.synthesis.restricting import Forbidden, broken, forbidden
 
 UNDONE = 0.4
 """Share of a workflow that demonstrations may leave undone."""
@@ -64,8 +64,11 @@ async def derive(source: Source, aligner: Aligner, most_undone: float = UNDONE) 
     read = [await _aligned(source, one, aligner) for one in source.demonstrations]
     read.sort(key=lambda r: (-len(r.reached), len(r.one.episode.events)))
     rules = await aligner.restrict(source, read[0].one) if source.rules else None
-    found = {item.rule: item for item in rules.restrictions} if rules else {}
-    read, broken = _lawful(read, {number: found[number] for number in found if 1 <= number <= len(source.rules)})
+    readings: dict[int, list[Restriction]] = defaultdict(list)
+    for item in rules.restrictions if rules else ():
+        if 1 <= item.rule <= len(source.rules):
+            readings[item.rule].append(item)
+    read, made = _lawful(read, readings)
     if not read:
         return Derived(None, reason="every demonstration breaks a rule")
     reached = {goal for one in read for goal in one.reached}
@@ -73,7 +76,7 @@ async def derive(source: Source, aligner: Aligner, most_undone: float = UNDONE) 
     best = read[0].one
     if undone > most_undone:
         return Derived(None, reason=f"{undone:.0%} of the workflow is left undone", undone=undone, best=best)
-    return _put_together(source, read, broken, undone)
+    return _put_together(source, read, made, undone)
 
 
 async def _aligned(source: Source, one: Demonstration, aligner: Aligner) -> _Read:
@@ -93,19 +96,21 @@ def _text(item: Reached) -> str:
     return " ".join(item.text.split())
 
 
-def _lawful(read: Sequence[_Read], rules: dict) -> tuple[list[_Read], dict[int, Forbidden]]:  # type: ignore[type-arg]
+def _lawful(
+    read: Sequence[_Read], readings: Mapping[int, Sequence[Restriction]]
+) -> tuple[list[_Read], dict[int, Forbidden]]:
     """(the demonstrations that keep to the rules, each rule as a check).
 
     A violation that fewer than half of the demonstrations show is believed, and those are no demonstrations; one that
     more of them show is a wrong reading of the rule, and stays unproved.
     """
     kept = list(read)
-    for rule in rules.values():
-        single = [(one, forbidden(rule, [one.one])) for one in kept]
-        bad = [one for one, found in single if found.reason == "it is true of a demonstration"]
-        if bad and len(bad) * 2 < len(kept):
+    for rule in readings.values():
+        bad = [one for one in kept if broken(rule, one.one)]
+        if len(bad) * 2 < len(kept):
             kept = [one for one in kept if one not in bad]
-    return kept, {number: forbidden(rule, [one.one for one in kept]) for number, rule in rules.items()} if kept else {}
+    shown = [one.one for one in kept]
+    return kept, {number: forbidden(rule, shown) for number, rule in readings.items()} if shown else {}
 
 
 def _put_together(source: Source, read: Sequence[_Read], rules: dict[int, Forbidden], undone: float) -> Derived:
@@ -168,7 +173,7 @@ def _interactions(read: Sequence[_Read], rules: dict[int, Forbidden], lines: lis
             wanted.append((f"Asked the user: {topics[id_]}", Asked(asked=id_)))
         else:
             requests.append((f"Came to the user's next request: {id_}", _request(best, id_)))
-    confirmed = [rule.confirmed for rule in rules.values() if rule.confirmed]
+    confirmed = [spec for rule in rules.values() for spec in rule.confirmed]
     wanted += [("Got the user's yes before acting", Confirmed(confirmed=spec)) for spec in confirmed]
     proved = [(text, check) for text, check in (*wanted, *requests) if all(one.holds(check) for one in demonstrations)]
     found = [Criterion(id=f"i{n}", text=text, check=check) for n, (text, check) in enumerate(proved, start=1)]
