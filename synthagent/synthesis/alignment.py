@@ -5,12 +5,12 @@ becomes is decided in `synthagent.synthesis.derivation`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from synthagent import prompts
 from synthagent.llm.structured import Structured
-from synthagent.schema.record import Record
+from synthagent.schema.record import Record, content_id
 from synthagent.scoring.transcript import Transcript, transcript
 from synthagent.synthesis.demonstrations import Demonstration, Source
 
@@ -116,6 +116,45 @@ class ModelAligner:
 
         messages = [{"role": "user", "content": prompt}]
         return (await self._structured.ask(messages, Restrictions, stage="restrict", check=check)).value
+
+
+class Reading(Record):
+    """One answer of an aligner, to be kept."""
+
+    key: str
+    """Of all that was asked."""
+    alignment: Alignment | None = None
+    restrictions: Restrictions | None = None
+
+
+class Remembering:
+    """An aligner that is asked for nothing twice: what it answered is kept, and found again."""
+
+    def __init__(self, aligner: Aligner, known: dict[str, Reading], keep: Callable[[Reading], object]):
+        self.name, self._aligner, self._known, self._keep = aligner.name, aligner, known, keep
+
+    async def align(self, source: Source, one: Demonstration) -> Alignment:
+        """See `Aligner`."""
+        key = self._key(ALIGN, source, one)
+        if key not in self._known or self._known[key].alignment is None:
+            self._note(Reading(key=key, alignment=await self._aligner.align(source, one)))
+        return self._known[key].alignment or Alignment()
+
+    async def restrict(self, source: Source, one: Demonstration) -> Restrictions:
+        """See `Aligner`."""
+        key = self._key(RESTRICT, source, one)
+        if key not in self._known or self._known[key].restrictions is None:
+            self._note(Reading(key=key, restrictions=await self._aligner.restrict(source, one)))
+        return self._known[key].restrictions or Restrictions()
+
+    def _key(self, what: str, source: Source, one: Demonstration) -> str:
+        record = transcript(one.episode).text
+        asked = [self.name, what, prompts.fingerprint(what), *source.workflow, "", *source.rules, "", record]
+        return content_id([*asked, one.stage.task.world_id])
+
+    def _note(self, reading: Reading) -> None:
+        self._known[reading.key] = reading
+        self._keep(reading)
 
 
 def complaints(found: Alignment, source: Source, told: Transcript) -> list[str]:
