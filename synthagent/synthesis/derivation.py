@@ -172,7 +172,7 @@ def _interactions(read: Sequence[_Read], rules: dict[int, Forbidden], lines: lis
         if id_ in topics:
             wanted.append((f"Asked the user: {topics[id_]}", Asked(asked=id_)))
         else:
-            requests.append((f"Came to the user's next request: {id_}", _request(best, id_)))
+            requests.append((f"Came to the user's next request: {id_}", _request(read[0], id_)))
     confirmed = [spec for rule in rules.values() for spec in rule.confirmed]
     wanted += [("Got the user's yes before acting", Confirmed(confirmed=spec)) for spec in confirmed]
     proved = [(text, check) for text, check in (*wanted, *requests) if all(one.holds(check) for one in demonstrations)]
@@ -181,10 +181,13 @@ def _interactions(read: Sequence[_Read], rules: dict[int, Forbidden], lines: lis
     return found
 
 
-def _request(one: Demonstration, id_: str) -> Check:
-    """A further request, come to after what was done last before it."""
+def _request(best: _Read, id_: str) -> Check:
+    """A further request, come to after the last call before it that reaches a sub-goal, if there is one."""
+    one = best.one
     place = next(n for n, event in one.exchanges.items() if id_ in event.asked)
+    pointed = {n for way in best.reached.values() for n in way.places}
     earlier = [n for n in one.deeds if n < place]
+    earlier = [n for n in earlier if n in pointed] or earlier
     asked = Asked(asked=id_)
     return Before(before=(one.outcomes.looked_up(earlier[-1]), asked)) if earlier else asked
 
