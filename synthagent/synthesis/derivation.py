@@ -61,6 +61,8 @@ async def derive(source: Source, aligner: Aligner, most_undone: float = UNDONE) 
     """A rubric. Raises what the aligner raises."""
     if not source.demonstrations:
         return Derived(None, reason="no demonstration came to an end")
+    if not source.workflow:
+        return Derived(None, reason="it has no workflow", undone=1.0)
     read = [await _aligned(source, one, aligner) for one in source.demonstrations]
     read.sort(key=lambda r: (-len(r.reached), len(r.one.episode.events)))
     rules = await aligner.restrict(source, read[0].one) if source.rules else None
@@ -72,7 +74,7 @@ async def derive(source: Source, aligner: Aligner, most_undone: float = UNDONE) 
     if not read:
         return Derived(None, reason="every demonstration breaks a rule")
     reached = {goal for one in read for goal in one.reached}
-    undone = 1 - len(reached) / len(source.workflow) if source.workflow else 1.0
+    undone = 1 - len(reached) / len(source.workflow)
     best = read[0].one
     if undone > most_undone:
         return Derived(None, reason=f"{undone:.0%} of the workflow is left undone", undone=undone, best=best)
