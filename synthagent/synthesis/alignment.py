@@ -4,12 +4,13 @@ The teacher points, code looks: events, tools and values that it names are check
 becomes is decided in `synthagent.synthesis.derivation`.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from synthagent import prompts
 from synthagent.llm.structured import Structured
-from synthagent.schema.record import Record
+from synthagent.schema.record import Record, content_id
 from synthagent.scoring.transcript import Transcript, transcript
 from synthagent.synthesis.demonstrations import Demonstration, Source
 
@@ -54,7 +55,7 @@ class Restriction(Record):
 
 
 class Restrictions(Record):
-    """One for each rule."""
+    """One for each rule; several for a rule that restricts several tools."""
 
     restrictions: tuple[Restriction, ...] = ()
 
@@ -117,9 +118,50 @@ class ModelAligner:
         return (await self._structured.ask(messages, Restrictions, stage="restrict", check=check)).value
 
 
+class Reading(Record):
+    """One answer of an aligner, to be kept."""
+
+    key: str
+    """Of all that was asked."""
+    alignment: Alignment | None = None
+    restrictions: Restrictions | None = None
+
+
+class Remembering:
+    """An aligner that is asked for nothing twice: what it answered is kept, and found again."""
+
+    def __init__(self, aligner: Aligner, known: dict[str, Reading], keep: Callable[[Reading], object]):
+        self.name, self._aligner, self._known, self._keep = aligner.name, aligner, known, keep
+
+    async def align(self, source: Source, one: Demonstration) -> Alignment:
+        """See `Aligner`."""
+        key = self._key(ALIGN, source, one)
+        if key not in self._known or self._known[key].alignment is None:
+            self._note(Reading(key=key, alignment=await self._aligner.align(source, one)))
+        return self._known[key].alignment or Alignment()
+
+    async def restrict(self, source: Source, one: Demonstration) -> Restrictions:
+        """See `Aligner`."""
+        key = self._key(RESTRICT, source, one)
+        if key not in self._known or self._known[key].restrictions is None:
+            self._note(Reading(key=key, restrictions=await self._aligner.restrict(source, one)))
+        return self._known[key].restrictions or Restrictions()
+
+    def _key(self, what: str, source: Source, one: Demonstration) -> str:
+        record = transcript(one.episode).text
+        asked = [self.name, what, prompts.fingerprint(what), *source.workflow, "", *source.rules, "", record]
+        return content_id([*asked, one.stage.task.world_id])
+
+    def _note(self, reading: Reading) -> None:
+        self._known[reading.key] = reading
+        self._keep(reading)
+
+
 def complaints(found: Alignment, source: Source, told: Transcript) -> list[str]:
     """What is wrong with an alignment, in words for its author."""
-    wrong = []
+    entries = Counter(item.goal for item in set(found.reached))
+    wrong = [f"sub-goal {goal}: it is there more than once; put all its events into one" for goal in entries
+             if entries[goal] > 1]  # fmt: skip
     for item in found.reached:
         where = f"sub-goal {item.goal}"
         if not 1 <= item.goal <= len(source.workflow):

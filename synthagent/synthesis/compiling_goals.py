@@ -23,8 +23,8 @@ from synthagent.schema.checks import (
     SaidSpec,
 )
 from synthagent.simulation.values import mentions_money
-from synthagent.synthesis.demonstrations import Demonstration, leaves
-from synthagent.synthesis.mutating import altered, postponed, without
+from synthagent.synthesis.demonstrations import Demonstration, leaves, unusable
+from synthagent.synthesis.mutating import altered, needless, postponed, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,13 @@ def compiled(ways: Sequence[Aligned]) -> Compiled:
 
     Where a later demonstration got there in a way that the check does not see, its own way counts too.
     """
+    try:
+        return _compiled(ways)
+    except EpisodeFailure as error:
+        return Compiled(None, unusable(error))
+
+
+def _compiled(ways: Sequence[Aligned]) -> Compiled:
     checks: list[Check] = []
     for way in ways:
         found = check_of(way)
@@ -61,11 +68,8 @@ def compiled(ways: Sequence[Aligned]) -> Compiled:
             checks.append(found)
     check = checks[0] if len(checks) == 1 else AnyOf(any=tuple(checks))
     for way in ways:
-        try:
-            if reason := unproved(check, way):
-                return Compiled(None, reason)
-        except EpisodeFailure as error:
-            return Compiled(None, f"the check does not run: {error}")
+        if reason := unproved(check, way):
+            return Compiled(None, reason)
     return Compiled(check)
 
 
@@ -90,7 +94,15 @@ def check_of(way: Aligned) -> Check | str:
 
 
 def _called(one: Demonstration, place: int) -> Check:
-    return one.outcomes.looked_up(place)
+    """The call; where its answer is the same without some optional arguments, the call without them will do too."""
+    check = one.outcomes.looked_up(place)
+    assert isinstance(check, Called)
+    spared = [name for name in needless(one, place) if name in check.called.args]
+    if not spared:
+        return check
+    fewer = {**check.called.args, **dict.fromkeys(spared)}
+    either = AnyOf(any=(check, Called(called=check.called.model_copy(update={"args": fewer}))))
+    return check if without(one, [place]).holds(either) else either  # where it was called both ways, this one counts
 
 
 def _writing(one: Demonstration, writes: Sequence[int]) -> Check:

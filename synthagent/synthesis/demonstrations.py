@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
+from synthagent.errors import EpisodeFailure
 from synthagent.schema.checks import Check
 from synthagent.schema.episodes import AgentEvent, Episode, Event, ToolEvent, UserEvent
-from synthagent.schema.tasks import CallStep, Criterion, ReferenceStep, Rubric, SayStep, Task
+from synthagent.schema.tasks import CallStep, Criterion, ReferenceStep, Rubric, SayStep, Task, Tool
 from synthagent.scoring.checks import Evidence, decide
 from synthagent.simulation.episode import Stage, replay
 from synthagent.simulation.simulated import Answer, SimulatedCall
@@ -24,6 +25,8 @@ from synthagent.synthesis.outcomes import Outcomes
 
 _NONE = Rubric(subgoals=(Criterion(id="none", text="nothing"),))
 _PROSE_WORDS = 4
+MOST_TOLD = 200
+"""Characters of an error in a report."""
 
 
 @dataclass(frozen=True)
@@ -162,13 +165,33 @@ def _called(world: LiveWorld, event: ToolEvent) -> ToolEvent:
     )
 
 
+def unusable(error: EpisodeFailure) -> str:
+    """Why a check cannot be had, with as much of the error as fits into a report."""
+    text = " ".join(str(error).split())
+    return f"the check does not run: {text if len(text) <= MOST_TOLD else f'{text[:MOST_TOLD]} ...'}"
+
+
+def storable(value: Any) -> bool:
+    """Whether a world can hold it: no number is too large for one."""
+    return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
+
+
+def described(tool: Tool) -> dict[str, dict[str, Any]]:
+    """Parameter -> its schema; one that takes anything says nothing."""
+    found = tool.function.parameters.get("properties", {})
+    return {name: schema if isinstance(schema, dict) else {} for name, schema in found.items()}
+
+
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, scalar) of everything in a result."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for number, item in enumerate(value):
-            yield from leaves(item, f"{path}.{number}" if path else str(number))
-    else:
-        yield path, value
+    """(dotted path, scalar) of everything in a result, in order and however deep."""
+    waiting = [(path, value)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, Mapping):
+            inner = [(str(key), item) for key, item in value.items()]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            inner = [(str(number), item) for number, item in enumerate(value)]
+        else:
+            yield path, value
+            continue
+        waiting += [(f"{path}.{key}" if path else key, item) for key, item in reversed(inner)]

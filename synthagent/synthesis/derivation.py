@@ -5,18 +5,18 @@ what the rules say. What no check can be proved for is left to a judge; a task w
 mostly undone is dropped.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from synthagent.schema.checks import Asked, Before, Check, Confirmed
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Criterion, Rubric, Task, identified
 from synthagent.scoring.transcript import transcript
-from synthagent.synthesis.alignment import Aligner, Reached
+from synthagent.synthesis.alignment import Aligner, Reached, Restriction
 from synthagent.synthesis.compiling_goals import Aligned, compiled
 from synthagent.synthesis.demonstrations import Demonstration, Source
-from synthagent.synthesis.restricting import Forbidden, forbidden
+from synthagent.synthesis.restricting import Forbidden, broken, forbidden
 
 UNDONE = 0.4
 """Share of a workflow that demonstrations may leave undone."""
@@ -61,19 +61,24 @@ async def derive(source: Source, aligner: Aligner, most_undone: float = UNDONE) 
     """A rubric. Raises what the aligner raises."""
     if not source.demonstrations:
         return Derived(None, reason="no demonstration came to an end")
+    if not source.workflow:
+        return Derived(None, reason="it has no workflow", undone=1.0)
     read = [await _aligned(source, one, aligner) for one in source.demonstrations]
     read.sort(key=lambda r: (-len(r.reached), len(r.one.episode.events)))
     rules = await aligner.restrict(source, read[0].one) if source.rules else None
-    found = {item.rule: item for item in rules.restrictions} if rules else {}
-    read, broken = _lawful(read, {number: found[number] for number in found if 1 <= number <= len(source.rules)})
+    readings: dict[int, list[Restriction]] = defaultdict(list)
+    for item in rules.restrictions if rules else ():
+        if 1 <= item.rule <= len(source.rules):
+            readings[item.rule].append(item)
+    read, made = _lawful(read, readings)
     if not read:
         return Derived(None, reason="every demonstration breaks a rule")
     reached = {goal for one in read for goal in one.reached}
-    undone = 1 - len(reached) / len(source.workflow) if source.workflow else 1.0
+    undone = 1 - len(reached) / len(source.workflow)
     best = read[0].one
     if undone > most_undone:
         return Derived(None, reason=f"{undone:.0%} of the workflow is left undone", undone=undone, best=best)
-    return _put_together(source, read, broken, undone)
+    return _put_together(source, read, made, undone)
 
 
 async def _aligned(source: Source, one: Demonstration, aligner: Aligner) -> _Read:
@@ -93,19 +98,21 @@ def _text(item: Reached) -> str:
     return " ".join(item.text.split())
 
 
-def _lawful(read: Sequence[_Read], rules: dict) -> tuple[list[_Read], dict[int, Forbidden]]:  # type: ignore[type-arg]
+def _lawful(
+    read: Sequence[_Read], readings: Mapping[int, Sequence[Restriction]]
+) -> tuple[list[_Read], dict[int, Forbidden]]:
     """(the demonstrations that keep to the rules, each rule as a check).
 
     A violation that fewer than half of the demonstrations show is believed, and those are no demonstrations; one that
     more of them show is a wrong reading of the rule, and stays unproved.
     """
     kept = list(read)
-    for rule in rules.values():
-        single = [(one, forbidden(rule, [one.one])) for one in kept]
-        bad = [one for one, found in single if found.reason == "it is true of a demonstration"]
-        if bad and len(bad) * 2 < len(kept):
+    for rule in readings.values():
+        bad = [one for one in kept if broken(rule, one.one)]
+        if len(bad) * 2 < len(kept):
             kept = [one for one in kept if one not in bad]
-    return kept, {number: forbidden(rule, [one.one for one in kept]) for number, rule in rules.items()} if kept else {}
+    shown = [one.one for one in kept]
+    return kept, {number: forbidden(rule, shown) for number, rule in readings.items()} if shown else {}
 
 
 def _put_together(source: Source, read: Sequence[_Read], rules: dict[int, Forbidden], undone: float) -> Derived:
@@ -167,8 +174,8 @@ def _interactions(read: Sequence[_Read], rules: dict[int, Forbidden], lines: lis
         if id_ in topics:
             wanted.append((f"Asked the user: {topics[id_]}", Asked(asked=id_)))
         else:
-            requests.append((f"Came to the user's next request: {id_}", _request(best, id_)))
-    confirmed = [rule.confirmed for rule in rules.values() if rule.confirmed]
+            requests.append((f"Came to the user's next request: {id_}", _request(read[0], id_)))
+    confirmed = [spec for rule in rules.values() for spec in rule.confirmed]
     wanted += [("Got the user's yes before acting", Confirmed(confirmed=spec)) for spec in confirmed]
     proved = [(text, check) for text, check in (*wanted, *requests) if all(one.holds(check) for one in demonstrations)]
     found = [Criterion(id=f"i{n}", text=text, check=check) for n, (text, check) in enumerate(proved, start=1)]
@@ -176,10 +183,13 @@ def _interactions(read: Sequence[_Read], rules: dict[int, Forbidden], lines: lis
     return found
 
 
-def _request(one: Demonstration, id_: str) -> Check:
-    """A further request, come to after what was done last before it."""
+def _request(best: _Read, id_: str) -> Check:
+    """A further request, come to after the last call before it that reaches a sub-goal, if there is one."""
+    one = best.one
     place = next(n for n, event in one.exchanges.items() if id_ in event.asked)
+    pointed = {n for way in best.reached.values() for n in way.places}
     earlier = [n for n in one.deeds if n < place]
+    earlier = [n for n in earlier if n in pointed] or earlier
     asked = Asked(asked=id_)
     return Before(before=(one.outcomes.looked_up(earlier[-1]), asked)) if earlier else asked
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from synthagent.schema.episodes import AgentEvent, Event, ToolEvent, UserEvent
-from synthagent.synthesis.demonstrations import Demonstration, acted
+from synthagent.schema.tasks import Tool
+from synthagent.synthesis.demonstrations import Demonstration, acted, described, storable
 
 MOST_TRIED = 6
 """Other values tried for an argument until the call goes through."""
@@ -54,13 +55,34 @@ def altered(one: Demonstration, place: int, name: str) -> Demonstration | None:
     return None
 
 
+def needless(one: Demonstration, place: int) -> list[str]:
+    """Optional arguments of a look-up that gives the same answer without them."""
+    event = one.deeds[place]
+    if one.writes(place) or event.tool not in one.stage.blueprint.programs:
+        return []
+    required = _tool(one, event.tool).function.parameters.get("required", ())
+    given = dict(event.arguments or {})
+    found: list[str] = []
+    for name in [name for name in given if name not in required and given[name] is not None]:
+        fewer = {key: value for key, value in given.items() if key not in (*found, name)}
+        events = list(one.episode.events)
+        events[place] = event.model_copy(update={"arguments": fewer})
+        again = acted(one.stage, one.episode, events).deeds.get(place)
+        if again is not None and again.response == event.response:
+            found.append(name)
+    return found
+
+
+def _tool(one: Demonstration, name: str) -> Tool:
+    return next(tool for tool in one.stage.task.brief.tools if tool.name == name)
+
+
 def _others(one: Demonstration, tool: str, name: str, value: Any) -> Iterator[Any]:
     """Other values of the same kind: choices of the schema, the same columns of other rows, neighbours."""
-    functions = {t.name: t.function for t in one.stage.task.brief.tools}
-    schema = functions[tool].parameters.get("properties", {}).get(name, {})
+    schema = described(_tool(one, tool)).get(name, {})
     tried = 0
     for other in _candidates(one, schema, value):
-        if type(other) is type(value) and other != value:
+        if type(other) is type(value) and other != value and storable(other):
             yield other
             tried += 1
         if tried >= MOST_TRIED:

@@ -8,9 +8,10 @@ import itertools
 import math
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from random import Random
 from typing import Any
 
@@ -23,7 +24,7 @@ from synthagent.simulation.arguments import Schema
 from synthagent.simulation.episode import Stage
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.world import Final
-from synthagent.synthesis.demonstrations import Demonstration, leaves
+from synthagent.synthesis.demonstrations import Demonstration, described, leaves, storable
 
 Call = tuple[str, dict[str, Any]]
 
@@ -37,6 +38,21 @@ MOST_BREAKING, MOST_RESTS = 60, 80
 """Forbidden combinations, and combinations of the other arguments, that are tried together."""
 MOST_PLAYED = 600
 """Calls played from one ground."""
+SECONDS = 20.0
+"""How long one search may take. Who runs out of them has found out nothing."""
+_AT_ONCE = 50
+"""Combinations put to the rule's SQL between two looks at the clock."""
+
+
+class _Patience:
+    """Raises `EpisodeFailure` once a search has taken too long."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic):
+        self._seconds, self._clock, self._end = seconds, clock, clock() + seconds
+
+    def look(self) -> None:
+        if self._clock() > self._end:
+            raise EpisodeFailure(f"no call was found in {self._seconds:g} s that breaks it", reason="stalled")
 
 
 @dataclass(frozen=True)
@@ -49,31 +65,35 @@ class _Ground:
     final: Final
 
 
-def violation(shown: Sequence[Demonstration], tool: str, where: str | None) -> list[Call]:
+def violation(shown: Sequence[Demonstration], tool: str, where: str | None, seconds: float = SECONDS) -> list[Call]:
     """Calls that succeed in a fresh world, the last one of the tool and against the rule; empty if none was found.
 
-    Raises `EpisodeFailure` for SQL that does not run.
+    Raises `EpisodeFailure` for SQL that does not run, and for a search that takes longer than `seconds`.
     """
     stage = shown[0].stage
     if tool not in stage.blueprint.programs:
         return []
-    for ground in _grounds(stage, shown, tool, where):
-        if (arguments := _breaking(stage, shown, tool, where, ground)) is not None:
+    patience = _Patience(seconds)
+    for ground in _grounds(stage, shown, tool, where, patience):
+        if (arguments := _breaking(stage, shown, tool, where, ground, patience)) is not None:
             return [*ground.calls, (tool, arguments)]
     return []
 
 
-def _grounds(stage: Stage, shown: Sequence[Demonstration], tool: str, where: str | None) -> Iterator[_Ground]:
+def _grounds(
+    stage: Stage, shown: Sequence[Demonstration], tool: str, where: str | None, patience: _Patience
+) -> Iterator[_Ground]:
     """The initial state, then those after one call that makes what a parameter of the tool is named after."""
     with stage.blueprint.open() as world:
         yield _Ground((), {}, world.final())
-    wanted = {name for name in _properties(_tool(stage, tool)) if where is None or _compared(name, where)}
+    wanted = {name for name in described(_tool(stage, tool)) if where is None or _compared(name, where)}
     for maker in stage.task.brief.tools:
         made = maker.outputs.get("properties", {})
         if maker.effect != "write" or maker.name == tool or not wanted & set(made):
             continue
         values = _values(stage, shown, maker.name, where, {})
         for chosen in _combinations(values, list(values), MOST_PRELUDES, stage):
+            patience.look()
             with stage.blueprint.open() as world:
                 result = world.call(maker.name, orjson.dumps(chosen).decode())
                 if result.ok:
@@ -84,30 +104,38 @@ def _grounds(stage: Stage, shown: Sequence[Demonstration], tool: str, where: str
 
 
 def _breaking(
-    stage: Stage, shown: Sequence[Demonstration], tool: str, where: str | None, ground: _Ground
+    stage: Stage, shown: Sequence[Demonstration], tool: str, where: str | None, ground: _Ground, patience: _Patience
 ) -> dict[str, Any] | None:
     values = _values(stage, shown, tool, where, ground.given)
     free = [name for name in values if where is not None and _compared(name, where)]
     rest = [name for name in values if name not in free]
-    found = _against(stage, where, ground.final, _combinations(values, free, MOST_LOOKED_AT, stage))
+    found = _against(stage, where, ground.final, _combinations(values, free, MOST_LOOKED_AT, stage), patience)
     rests = _combinations(values, rest, MOST_RESTS, stage)
     found = Random(0).sample(found, min(len(found), MOST_BREAKING))
     for others, chosen in itertools.islice(itertools.product(rests, found), MOST_PLAYED):
+        patience.look()
         arguments = {**chosen, **others}
         if _goes_through(stage, [*ground.calls, (tool, arguments)]):
             return arguments
     return None
 
 
-def _against(stage: Stage, where: str | None, final: Final, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _against(
+    stage: Stage, where: str | None, final: Final, candidates: list[dict[str, Any]], patience: _Patience
+) -> list[dict[str, Any]]:
     """Those for which the rule's SQL gives a row."""
-    if where is None or not candidates:
+    if where is None:
         return candidates
-    try:
-        rows = stage.blueprint.query(final, [(where, Bound(arguments)) for arguments in candidates])
-    except (Denied, BudgetExceeded, sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        raise EpisodeFailure(f"{error} in {where}", reason="rubric") from error
-    return [arguments for arguments, found in zip(candidates, rows, strict=True) if found]
+    found = []
+    for start in range(0, len(candidates), _AT_ONCE):
+        patience.look()
+        some = candidates[start : start + _AT_ONCE]
+        try:
+            rows = stage.blueprint.query(final, [(where, Bound(arguments)) for arguments in some])
+        except (Denied, BudgetExceeded, sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            raise EpisodeFailure(f"{error} in {where}", reason="rubric") from error
+        found += [arguments for arguments, row in zip(some, rows, strict=True) if row]
+    return found
 
 
 def _goes_through(stage: Stage, calls: Sequence[Call]) -> bool:
@@ -145,10 +173,10 @@ def _values(
     stage: Stage, shown: Sequence[Demonstration], tool: str, where: str | None, given: dict[str, list[Any]]
 ) -> dict[str, list[Any]]:
     """Parameter -> what it might be, the likeliest first. Optional ones only if the rule compares them."""
-    described = _tool(stage, tool)
-    required = set(described.function.parameters.get("required", ()))
+    called = _tool(stage, tool)
+    required = set(called.function.parameters.get("required", ()))
     found: dict[str, list[Any]] = {}
-    for name, schema in _properties(described).items():
+    for name, schema in described(called).items():
         compared = where is not None and _compared(name, where)
         if name not in required and not compared:
             continue
@@ -157,7 +185,7 @@ def _values(
         ahead = [*given.get(name, ()), *(_around(where, stage) if where and compared else ())]
         values = [*ahead, *schema.get("enum", ()), *done, *column, *_facts(stage), *_filler(stage, schema)]
         fits = Schema(schema)
-        fitting = [value for value in values if fits.accepts(value)]
+        fitting = [value for value in values if storable(value) and fits.accepts(value)]
         distinct = list(dict.fromkeys(v for v in fitting if not isinstance(v, list | dict))) or fitting[:1]
         if distinct:
             found[name] = distinct[:MOST_VALUES]
@@ -166,11 +194,6 @@ def _values(
 
 def _tool(stage: Stage, name: str) -> Tool:
     return next(tool for tool in stage.task.brief.tools if tool.name == name)
-
-
-def _properties(tool: Tool) -> dict[str, Any]:
-    found: dict[str, Any] = tool.function.parameters.get("properties", {})
-    return found
 
 
 def _compared(name: str, where: str) -> bool:
@@ -196,13 +219,13 @@ def _around(where: str, stage: Stage) -> Iterator[Any]:
             hour = int(text[:2])
             yield from (f"{other:02d}:{minute}" for other in (hour, hour + 1, hour - 1) if 0 <= other < 24
                         for minute in ("00", "30"))  # fmt: skip
-        elif re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            day = date.fromisoformat(text)
-            yield from ((day + timedelta(days=n)).isoformat() for n in (1, -1, 7, -7))
-    for number in map(int, re.findall(r"(?<![\w:.'-])\d+(?![\w.:'-])", where)):
+        elif day := _day(text):
+            yield from _after(day, (1, -1, 7, -7))
+    for number in map(int, re.findall(r"(?<![\w:.'-])\d{1,18}(?![\w.:'-])", where)):
         yield from (number + 1, number - 1, number, number * 2)
         if 1 < number < 1000:  # so many days from some day
-            yield from ((day + timedelta(days=number + n)).isoformat() for day in _days(stage) for n in (1, -1))
+            for day in _days(stage):
+                yield from _after(day, (number + 1, number - 1))
 
 
 def _days(stage: Stage) -> list[date]:
@@ -210,9 +233,29 @@ def _days(stage: Stage) -> list[date]:
     found = set()
     for table in stage.blueprint.tables:
         for row in stage.blueprint.initial[table.name]:
-            found |= {value for value in row if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)}
-    today = datetime.fromisoformat(stage.task.world.now).date()
-    return [today, *sorted(map(date.fromisoformat, found), reverse=True)[:12]]
+            found |= {day for value in row if (day := _day(value))}
+    return [_today(stage), *sorted(found, reverse=True)[:12]]
+
+
+def _today(stage: Stage) -> date:
+    return datetime.fromisoformat(stage.task.world.now).date()
+
+
+def _day(value: Any) -> date | None:
+    """The day that a text is; None for anything else."""
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        return None
+
+
+def _after(day: date, numbers: Iterable[int]) -> list[str]:
+    """The days so many days after a day, as far as the calendar goes."""
+    ends = (date.min.toordinal(), date.max.toordinal())
+    wanted = (day.toordinal() + number for number in numbers)
+    return [date.fromordinal(place).isoformat() for place in wanted if ends[0] <= place <= ends[1]]
 
 
 def _filler(stage: Stage, schema: dict[str, Any]) -> Iterator[Any]:
@@ -225,8 +268,7 @@ def _filler(stage: Stage, schema: dict[str, Any]) -> Iterator[Any]:
     if "array" in kinds:
         yield []
     if "string" in kinds:
-        today = datetime.fromisoformat(stage.task.world.now).date()
-        days = [(today + timedelta(days=n)).isoformat() for n in (1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 120, 400)]
+        days = _after(_today(stage), (1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 120, 400))
         yield from (
             days if schema.get("format") == "date" else ("10:00", "14:30", "20:30", "08:00", "as discussed", *days)
         )

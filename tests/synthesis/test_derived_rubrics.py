@@ -152,6 +152,13 @@ def test_a_task_whose_workflow_is_mostly_undone_is_dropped(tasks):
     assert lenient.rubric is None, "asking alone reaches no sub-goal"
 
 
+def test_a_task_without_workflow_or_demonstrations_is_dropped_before_the_teacher_is_asked(tasks):
+    source = shown(prepare(tasks[0]), "reference")
+    nobody = ModelAligner(Structured(Scripted([]), Ladder(rung="prompt")), "nobody")
+    assert derived(Source((), source.rules, source.demonstrations), nobody, most_undone=1.0).rubric is None
+    assert derived(Source(source.workflow, source.rules), nobody, most_undone=1.0).rubric is None
+
+
 def test_the_best_demonstration_reaches_most_in_the_fewest_events(tasks):
     stage = prepare(tasks[0])
     source = shown(stage, "nothing", "ask-all", "reference")

@@ -1,11 +1,11 @@
 """The procedural teacher reads demonstrations of its own tasks: it knows what its sub-goals and rules mean.
 
-No model: sub-goals are recognised by the phrases of the domain file, and their calls by the order of a goal's plan.
+No model: sub-goals are recognised by the phrases of the domain file, and their calls by a goal's plan.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from synthagent.errors import InputError
@@ -16,17 +16,9 @@ from synthagent.synthesis.alignment import Alignment, Reached, Restriction, Rest
 from synthagent.synthesis.demonstrations import Demonstration, Source, leaves
 from synthagent.synthesis.procedural.domain import Domain, Goal
 from synthagent.synthesis.procedural.domain import Restriction as DomainRestriction
+from synthagent.synthesis.procedural.tracing import Traced, trace
 
 ASKED, DECLINED, CANNOT = "Learn from the user: ", "Declined, after finding out why: ", "Said that it cannot be done"
-
-
-@dataclass
-class _Traced:
-    """The calls of a goal's plan in a demonstration."""
-
-    goal: Goal
-    calls: dict[str, int] = field(default_factory=dict)
-    """Alias -> place."""
 
 
 class ProceduralAligner:
@@ -40,7 +32,7 @@ class ProceduralAligner:
     async def align(self, source: Source, one: Demonstration) -> Alignment:
         """See `Aligner`. Raises `InputError` for a task of no domain that it knows."""
         domain, goals = self._of(one.stage.task)
-        traced = _trace(domain, goals, one)
+        traced = trace(domain, goals, one)
         numbers = {place: number for number, place in enumerate(transcript(one.episode).places, start=1)}
         reached = []
         waiting = list(_phrases(traced))
@@ -70,7 +62,7 @@ class ProceduralAligner:
         return domain, [domain.goals[name] for name in origin.templates]
 
     def _reached(
-        self, text: str, one: Demonstration, traced: Sequence[_Traced], waiting: "list[_Phrase]"
+        self, text: str, one: Demonstration, traced: Sequence[Traced], waiting: "list[_Phrase]"
     ) -> tuple[list[int], str, str] | None:
         if text.startswith(ASKED):
             return _asking(text.removeprefix(ASKED), one)
@@ -96,7 +88,7 @@ class _Phrase:
     path: str
 
 
-def _phrases(traced: Sequence[_Traced]) -> Iterator[_Phrase]:
+def _phrases(traced: Sequence[Traced]) -> Iterator[_Phrase]:
     for one in traced:
         for subgoal in one.goal.subgoals:
             kind = next(key for key in ("looked", "outcome", "said") if key in subgoal)
@@ -104,50 +96,6 @@ def _phrases(traced: Sequence[_Traced]) -> Iterator[_Phrase]:
             if alias in one.calls:
                 parts = re.split(r"\{[^{}]*\}", subgoal["text"])
                 yield _Phrase(re.compile(".+".join(map(re.escape, parts)), re.DOTALL), kind, one.calls[alias], path)
-
-
-def _trace(domain: Domain, goals: Sequence[Goal], one: Demonstration) -> list[_Traced]:
-    """Which call of the demonstration is which step of the goals' plans, both taken in order."""
-    places = list(one.deeds)
-    start = _identified(domain, goals, one, places)
-    found = []
-    for goal in goals:
-        traced = _Traced(goal)
-        for step in goal.plan:
-            if "call" not in step:
-                continue
-            if start < len(places) and one.deeds[places[start]].tool == step["call"]:
-                traced.calls[step["as"]] = places[start]
-                start += 1
-            elif (again := _looked_up_before(one, places[:start], step["call"])) is not None:
-                traced.calls[step["as"]] = again
-            else:
-                break  # it stops here: forbidden, or there is no such tool
-        found.append(traced)
-    return found
-
-
-def _identified(domain: Domain, goals: Sequence[Goal], one: Demonstration, places: Sequence[int]) -> int:
-    """How many of the first calls find out who the user is."""
-    if not any("$me." in repr(step.get("args")) for goal in goals for step in goal.plan):
-        return 0
-    tools = [one.deeds[place].tool for place in places]
-    best = 0
-    for way in domain.identify.values():
-        calls = [step["call"] for step in way.plan if "call" in step]
-        if tools[: len(calls)] == calls:
-            best = max(best, len(calls))
-    return best
-
-
-def _looked_up_before(one: Demonstration, places: Sequence[int], tool: str) -> int | None:
-    """The latest call of a tool since the last write: what was just looked up is not looked up again."""
-    for place in reversed(places):
-        if one.deeds[place].tool == tool and not one.writes(place):
-            return place
-        if one.writes(place):
-            return None
-    return None
 
 
 def _asking(topic: str, one: Demonstration) -> tuple[list[int], str, str] | None:
@@ -178,7 +126,7 @@ def _refusal(one: Demonstration) -> int | None:
     return min(places, default=None)
 
 
-def _declining(rule: str, one: Demonstration, traced: Sequence[_Traced]) -> tuple[list[int], str, str] | None:
+def _declining(rule: str, one: Demonstration, traced: Sequence[Traced]) -> tuple[list[int], str, str] | None:
     refused = _refusal(one)
     for goal in traced:
         for restriction in goal.goal.restrictions.values():
@@ -188,7 +136,7 @@ def _declining(rule: str, one: Demonstration, traced: Sequence[_Traced]) -> tupl
     return None
 
 
-def _decided(restriction: DomainRestriction, traced: _Traced, one: Demonstration) -> list[int]:
+def _decided(restriction: DomainRestriction, traced: Traced, one: Demonstration) -> list[int]:
     places = []
     for name in restriction.decided_by:
         if name in traced.calls:
@@ -198,7 +146,7 @@ def _decided(restriction: DomainRestriction, traced: _Traced, one: Demonstration
     return places
 
 
-def _giving_up(one: Demonstration, traced: Sequence[_Traced]) -> tuple[list[int], str, str] | None:
+def _giving_up(one: Demonstration, traced: Sequence[Traced]) -> tuple[list[int], str, str] | None:
     """A goal whose tool is missing: everything that was looked into for it, and the refusal."""
     refused = _refusal(one)
     if refused is None:

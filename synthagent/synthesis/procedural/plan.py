@@ -12,7 +12,8 @@ from synthagent.synthesis.procedural.domain import Domain, Goal, Identify
 from synthagent.synthesis.procedural.rows import fill
 from synthagent.synthesis.procedural.scene import Names
 
-_EXPRESSION = re.compile(r"\$(\w+)(?:\[(.+?)\])?(?:\.([\w.]+))?")
+EXPRESSION = re.compile(r"\$(\w+)(?:\[(.+?)\])?(?:\.([\w.]+))?")
+"""Name, condition on rows, path."""
 
 
 @dataclass
@@ -77,7 +78,7 @@ class Plan:
         """`$fact.title`, `$me.member_id`, `$loans[title=$fact.title].loan_id`, `$found.0.member_id`, or a literal."""
         if not isinstance(value, str) or not value.startswith("$"):
             return value
-        match = _EXPRESSION.fullmatch(value)
+        match = EXPRESSION.fullmatch(value)
         if match is None:
             raise InputError(f"not an argument expression: {value!r}")
         name, where, path = match[1], match[2], match[3] or ""
