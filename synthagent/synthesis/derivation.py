@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from synthagent.schema.checks import Asked, Before, Check, Confirmed
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Criterion, Rubric, Task, identified
+from synthagent.scoring.citations import Evidence
 from synthagent.scoring.transcript import transcript
 from synthagent.synthesis.alignment import Aligner, Reached, Restriction
 from synthagent.synthesis.compiling_goals import Aligned, compiled
@@ -138,9 +139,21 @@ def _subgoals(source: Source, read: Sequence[_Read], lines: list[Line]) -> list[
         text = next((one.texts[goal] for one in read if one.texts.get(goal)), "") or words
         result = compiled(ways)
         id_ = f"s{len(found) + 1}"
-        found.append(Criterion(id=id_, text=text, check=result.check))
+        evidence = () if result.check is not None else _evidence(ways)
+        found.append(Criterion(id=id_, text=text, check=result.check, evidence=evidence))
         lines.append(Line(id=id_, text=text, compiled=result.check is not None, reason=result.reason))
     return found
+
+
+def _evidence(ways: Sequence[Aligned]) -> tuple[Evidence, ...]:
+    """What a judge may cite for a sub-goal: the kinds of events that reached it. What was told is told by a message."""
+    if any(way.told or way.declined for way in ways):
+        return ("message",)
+    kinds: dict[Evidence, bool] = {
+        "call": any(place in way.one.deeds for way in ways for place in way.places),
+        "message": any(place in way.one.messages for way in ways for place in way.places),
+    }
+    return tuple(kind for kind, there in kinds.items() if there)
 
 
 def _only_asks(way: Aligned) -> bool:

@@ -259,6 +259,29 @@ def test_a_teacher_that_points_anywhere_cannot_make_a_check_that_nothing_proves(
     assert not isinstance(worth, Scored) or worth.reward == 0
 
 
+def test_a_judge_may_cite_for_an_open_sub_goal_what_reached_it(tasks):
+    """A message that tells nothing which a call gave leaves no check; only messages can prove that it was said."""
+    stage = prepare(tasks[0])
+    source = shown(stage, "reference")
+    one = source.demonstrations[0]
+    last = max(one.messages)
+
+    class Polite:
+        name = "polite"
+
+        async def align(self, source, one):
+            number = transcript(one.episode).places.index(last) + 1
+            return Alignment(reached=(Reached(goal=1, text="Was polite", events=(number,), told="politeness"),))
+
+        async def restrict(self, source, one):
+            return Restrictions()
+
+    found = derived(Source(("Be polite",), (), source.demonstrations), Polite())
+    (open_,) = found.rubric.subgoals
+    assert (open_.check, open_.evidence) == (None, ("message",))
+    assert found.lines[0].reason == "no call before the message gave 'politeness'"
+
+
 def test_events_that_are_not_there_are_sent_back(tasks):
     stage = prepare(tasks[0])
     source = shown(stage, "reference")
