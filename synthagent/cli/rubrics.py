@@ -20,6 +20,7 @@ from synthagent.schema.episodes import Episode, Stop
 from synthagent.schema.record import Record, dump
 from synthagent.schema.tasks import Rubric, Task, play_id_of
 from synthagent.simulation.episode import Stage, prepare
+from synthagent.storage.atomic import make_folder
 from synthagent.storage.journal import Journal, records
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks, write_tasks
@@ -73,7 +74,7 @@ def run_rubrics(wish: Wish, config: Path | None, json: bool) -> None:
     journal = wish.out.with_name(wish.out.name + ".d") / "rubrics.jsonl"
     done = _kept(journal, wish)
     demos = _episodes(wish.demos, tasks)
-    journal.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(journal.parent)
     try:
         anyio.run(_derived, tasks, demos, wish, chosen, journal, done)
     except EndpointDown as error:

@@ -108,6 +108,47 @@ def test_what_is_no_run_folder_cannot_be_finished_exit_code_3(cli, tmp_path: Pat
     assert f"{tmp_path}: not a run folder" in done.err
 
 
+def test_a_file_is_no_run_folder_and_no_place_for_one(cli, tasks: Path):
+    done = cli("score", tasks)
+    assert (done.code, done.err) == (3, f"error: {tasks}: not a run folder, but a file\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["synth", "-n", "1", "--out"],
+        ["perturb", "TASKS", "--out"],
+        ["split", "TASKS", "--out"],
+        ["rubrics", "TASKS", "--demos", "RUN", "--out"],
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_named(cli, tasks: Path, played: Path, tmp_path: Path, words: list[str]):
+    (tmp_path / "letter").touch()
+    known = {"TASKS": tasks, "RUN": played}
+    done = cli(*(known.get(word, word) for word in words), tmp_path / "letter" / "out.jsonl")
+    assert done.code == 3
+    assert done.err.startswith(f"error: {tmp_path / 'letter' / 'out.jsonl'}")
+    assert "use another --out" in done.err
+
+
+def test_an_option_out_of_bounds_is_named_as_it_was_typed_and_not_as_the_files(cli, tasks, played, tmp_path: Path):
+    config = tmp_path / "own.toml"
+    config.write_text('reward = "strict"\n')
+    done = cli("score", played, "--reward", "median", "--config", config)
+    assert (done.code, done.err.startswith("error: --reward: ")) == (2, True), done.err
+    done = cli("rollout", tasks, "--agent", "scripted:done", "--out", tmp_path / "run", "--tool-form", "xml")
+    assert (done.code, done.err.startswith("error: --tool-form: ")) == (2, True), done.err
+
+
+def test_who_interrupts_is_told_that_what_was_finished_is_kept(cli, played: Path, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("synthagent.cli.report.run_report", interrupted)
+    done = cli("report", played)
+    assert (done.code, "what was finished is kept" in done.err) == (130, True)
+
+
 def test_the_installed_command_is_the_same_program(tmp_path: Path):
     program = [str(Path(sys.executable).with_name("synthagent"))]
     told = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True)
