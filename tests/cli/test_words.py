@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.main import get_command
 
 from synthagent.cli.main import app
@@ -147,6 +148,19 @@ def test_who_interrupts_is_told_that_what_was_finished_is_kept(cli, played: Path
     monkeypatch.setattr("synthagent.cli.report.run_report", interrupted)
     done = cli("report", played)
     assert (done.code, "what was finished is kept" in done.err) == (130, True)
+
+
+def test_a_report_that_is_too_wide_has_a_column_for_each_agent(cli, played: Path, monkeypatch):
+    def shown(width: int) -> list[str]:
+        monkeypatch.setattr("synthagent.cli.console.console", lambda: Console(width=width, highlight=False))
+        return cli("report", played).out.splitlines()
+
+    narrow, wide = shown(80), shown(150)
+    assert ["agent", "scripted:reference", "scripted:refuse"] == [cell.strip() for cell in narrow[1].split("┃")[1:-1]]
+    assert ["reward mean", "1.000", "0.000"] in [[cell.strip() for cell in line.split("│")[1:-1]] for line in narrow]
+    assert max(map(len, narrow)) <= 80
+    assert [line.split("│")[1].strip() for line in wide if "│" in line] == ["scripted:reference", "scripted:refuse"]
+    assert any("interactions" in line for line in wide), "no word is broken"
 
 
 def test_the_installed_command_is_the_same_program(tmp_path: Path):
