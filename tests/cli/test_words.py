@@ -156,7 +156,7 @@ def test_a_report_that_is_too_wide_has_a_column_for_each_agent(cli, played: Path
         return cli("report", played).out.splitlines()
 
     narrow, wide = shown(80), shown(150)
-    assert ["agent", "scripted:reference", "scripted:refuse"] == [cell.strip() for cell in narrow[1].split("┃")[1:-1]]
+    assert [cell.strip() for cell in narrow[1].split("┃")[1:-1]] == ["agent", "scripted:reference", "scripted:refuse"]
     assert ["reward mean", "1.000", "0.000"] in [[cell.strip() for cell in line.split("│")[1:-1]] for line in narrow]
     assert max(map(len, narrow)) <= 80
     assert [line.split("│")[1].strip() for line in wide if "│" in line] == ["scripted:reference", "scripted:refuse"]
