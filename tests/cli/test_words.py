@@ -1,5 +1,6 @@
 """What is answered to the words themselves: help, typos, and who is told what with which exit code."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -161,6 +162,25 @@ def test_a_report_that_is_too_wide_has_a_column_for_each_agent(cli, played: Path
     assert max(map(len, narrow)) <= 80
     assert [line.split("│")[1].strip() for line in wide if "│" in line] == ["scripted:reference", "scripted:refuse"]
     assert any("interactions" in line for line in wide), "no word is broken"
+
+
+def test_what_is_shown_hangs_from_its_first_line_and_loses_no_word(cli, tasks: Path, played: Path, monkeypatch):
+    def shown(width: int, *words: object) -> str:
+        for module in ("console", "show"):
+            monkeypatch.setattr(f"synthagent.cli.{module}.console", lambda: Console(width=width, highlight=False))
+        return cli("show", *words).out
+
+    (first, *_) = cli("show", tasks, "--json").json
+    for words in ((tasks, first["id"]), (played, first["id"], "--agent", "scripted:refuse")):
+        narrow, wide = shown(70, *words), shown(10_000, *words)
+        squeezed = [re.sub(r"[\s─]", "", text) for text in (narrow, wide)]
+        assert squeezed[0] == squeezed[1]
+        assert max(map(len, narrow.splitlines())) <= 70
+        starts = {line[:8] for line in wide.splitlines()}
+        more = [line for line in narrow.splitlines() if line and line[:8] not in starts]
+        assert more
+        assert [line for line in more if not line.startswith("  ")] == []
+    assert "blame: agent, " in wide
 
 
 def test_the_installed_command_is_the_same_program(tmp_path: Path):
