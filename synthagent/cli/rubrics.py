@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import typer
 
 from synthagent import prompts
 from synthagent.cli.agents import Models, role
@@ -83,6 +84,8 @@ def run_rubrics(wish: Wish, config: Path | None, json: bool) -> None:
     made = [(task, done[task.id]) for task in tasks if task.id in done]
     write_tasks(wish.out, (with_rubric(t, line.rubric, fingerprints) for t, line in made if line.rubric is not None))
     _print([line for _, line in made], wish.out, json)
+    if made and all(line.rubric is None for _, line in made):
+        raise typer.Exit(1)
 
 
 def _kept(journal: Path, wish: Wish) -> dict[str, DerivedLine]:
@@ -215,3 +218,5 @@ def _print(made: Sequence[DerivedLine], out: Path, json: bool) -> None:
         print_table(rows, ("criteria", "why a judge has to decide them"))
     share = "" if not lines else f", {compiled / len(lines):.1%} of {len(lines)} criteria as checks"
     say(f"{len(kept)} of {len(made)} tasks in {out}{share}")
+    if lost := sum(line.failed for line in made):
+        say(f"{lost} of them without an answer of the teacher that could be used: --resume asks again")

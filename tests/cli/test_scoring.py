@@ -421,6 +421,33 @@ def test_a_run_without_zeros_has_nobody_to_blame(cli, tasks: Path, tmp_path: Pat
     assert both["blame"] == []
 
 
+# ---- rubrics
+
+
+async def test_a_teacher_of_whom_nothing_can_be_used_is_an_objection_and_is_asked_again(
+    cli, tasks: Path, played: Path, tmp_path: Path
+):
+    out, asked = tmp_path / "derived.jsonl", []
+
+    def prose(body: dict[str, Any]) -> str:
+        asked.append(body)
+        return "They did well, I think."
+
+    words = ("rubrics", tasks, "--demos", played, "--limit", 2, "--out", out)
+    async with StubServer(prose) as url:
+        taught = (*words, "--teacher", f"openai:stub@{url}")
+        done = await anyio.to_thread.run_sync(lambda: cli(*taught))
+        assert done.code == 1
+        assert "0 of 2 tasks" in done.err
+        assert "2 of them without an answer of the teacher that could be used: --resume asks again" in done.err
+        before = len(asked)
+        done = await anyio.to_thread.run_sync(lambda: cli(*taught, "--resume", "--json"))
+        assert (done.code, done.json["kept"], len(done.json["dropped"])) == (1, 0, 2)
+        assert len(asked) > before
+    done = await anyio.to_thread.run_sync(lambda: cli(*words, "--resume"))
+    assert (done.code, "2 of 2 tasks" in done.err) == (0, True), done.err
+
+
 # ---- audit judge
 
 
