@@ -102,6 +102,7 @@ def settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{field}: {first['msg']}", where=str(file) if field.split(".")[0] in data else None
-        ) from error
+        if options.get(name := field.removeprefix("limits.")) is not None:
+            raise InputError(f"--{name.replace('_', '-')}: {first['msg']}") from error
+        where = str(file) if field.split(".")[0] in data else None
+        raise InputError(f"{field}: {first['msg']}", where=where) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 
 from synthagent import plugins
+from synthagent.cli.console import say
 from synthagent.config import Settings
 from synthagent.errors import InputError
 from synthagent.llm.ledger import Ledger, metered
@@ -149,6 +150,7 @@ def remote(
         Backoff(attempts=settings.attempts),
         rng=random.Random(),
         sleep=anyio.sleep,
+        tell=say,
     )
 
 

@@ -1,16 +1,20 @@
 """Who judges, and how episodes are scored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast, get_args
 
 from synthagent import prompts
 from synthagent.cli.agents import Models, Role, role
+from synthagent.cli.console import say
 from synthagent.config import Settings
 from synthagent.errors import InputError
 from synthagent.schema.scores import JudgeMode
 from synthagent.scoring.judge import PROMPTS, Judge
 from synthagent.scoring.reward import formula_of
 from synthagent.scoring.scorer import Scoring
+from synthagent.storage.run_folder import UNJUDGED
 
 WARM = 0.7
 """Least temperature of further votes: a judge that is cold says the same again."""
@@ -40,6 +44,14 @@ def bench(judge: str | None, mode: str) -> Bench:
     if judge is None and mode == "paper":
         raise InputError("--judge-mode paper: there is no judge", way_out="give --judge MODEL")
     return Bench(None if judge is None else role(judge, "--judge"), cast(JudgeMode, mode))
+
+
+def waiting(run: Path, count: int, reasons: Mapping[str, int]) -> None:
+    """Says how many episodes of a run nobody has decided, why if a judge has tried, and how to ask one."""
+    told = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+    tried = f"{count} episodes that the judge did not decide ({told}), see {run / UNJUDGED}; to ask again"
+    what = tried if told else f"{count} episodes wait for a judge"
+    say(f"{what}: synthagent score {run} --judge MODEL --retry-unscored")
 
 
 async def scoring_of(who: Bench, chosen: Settings, models: Models, draw: int = 0) -> Scoring:

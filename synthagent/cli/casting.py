@@ -17,7 +17,7 @@ from synthagent.config import Settings
 from synthagent.errors import EpisodeFailure, InputError
 from synthagent.llm.ledger import Ledger
 from synthagent.rollouts.group import Casting
-from synthagent.schema.messages import Protocol, Usage
+from synthagent.schema.messages import Protocol
 from synthagent.scoring.scorer import Scoring
 from synthagent.serve.access import TOKEN_ENV
 from synthagent.simulation.agent import Agent, ToolForm
@@ -119,12 +119,7 @@ class Company:
                 f"response map: {asked.hits} hits, {asked.misses} misses ({asked.aliases} answered already), "
                 f"{asked.calls} model calls"
             )
-        for part in ("user", "tools", "judge"):
-            entries = [entry for (who, _), entry in self.ledger.entries.items() if who == part]
-            if entries:
-                calls, paid = sum(e.calls for e in entries), sum((e.paid for e in entries), Usage())
-                found.append(f"{part}: {calls} model calls, {paid.prompt} tokens read, {paid.completion} written")
-        return found
+        return [*found, *self.ledger.told("user", "tools", "judge")]
 
 
 @asynccontextmanager

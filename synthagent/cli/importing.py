@@ -9,6 +9,7 @@ from typing import Any
 from synthagent.cli.console import print_json, progress, say
 from synthagent.errors import InputError
 from synthagent.schema.tasks import Task
+from synthagent.storage.atomic import make_folder
 from synthagent.storage.journal import Journal
 from synthagent.storage.task_file import write_tasks
 from synthagent.synthesis.agenticqwen import SOURCE, NotImported, imported
@@ -25,8 +26,7 @@ def run_import(source: str, file: Path, out: Path, json: bool) -> None:
     if source not in SOURCES:
         raise InputError(f"--from: '{source}' is not known", way_out=f"known: {', '.join(SOURCES)}")
     begun = time.monotonic()
-    folder = out.with_name(out.name + ".d")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out.with_name(out.name + ".d"))
     for name in ("not_imported.jsonl", "changes.jsonl"):
         (folder / name).unlink(missing_ok=True)
     count = {"read": 0, "imported": 0, "playable": 0, "not_imported": 0, "changed": 0}

@@ -1,6 +1,6 @@
 """audit judge: how steady a judge is, and how often it says what code knows."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import asdict, dataclass
@@ -60,12 +60,17 @@ def run_judge(
         tasks = {task.id: task for task in folder.tasks()}
         episodes = list(islice((one for one in folder.episodes() if one.failure is None), limit))
     anyio.run(_tried, tasks, episodes, who, wanted, chosen, found, out)
-    figures = steadiness(one for one in found if one.draw < wanted.repeats)
+    used = [one for one in found if one.draw < wanted.repeats]
+    figures = steadiness(used)
     if json:
         print_json(asdict(figures))
         return
     print_table([{"figure": name, "value": value} for name, value in asdict(figures).items()], ("figure", "value"))
-    if not figures.ratings:
+    reasons = Counter(one.score.reason for one in used if isinstance(one.score, Unscored))
+    if reasons:
+        told = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common())
+        say(f"{reasons.total()} judgments have no reward: {told}")
+    elif not figures.ratings:
         say("code decides every criterion: the judge was asked nothing")
 
 

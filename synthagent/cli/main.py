@@ -6,7 +6,7 @@ Exit codes: 0 done; 1 done, with objections or regressions; 2 wrong input; 3 cou
 import gc
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,6 +25,9 @@ from synthagent.cli.options import (
     User,
 )
 from synthagent.cli.simulator_commands import audit, maps, select, serve
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted."""
 
 app = typer.Typer(
     name="synthagent",
@@ -392,8 +395,16 @@ def run() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(3)
     except KeyboardInterrupt:
-        typer.echo("interrupted; what was finished is kept", err=True)
-        sys.exit(130)
+        _interrupted()
+    except SystemExit as stop:  # Typer makes one of a KeyboardInterrupt, and says nothing
+        if stop.code == INTERRUPTED:
+            _interrupted()
+        raise
+
+
+def _interrupted() -> NoReturn:
+    typer.echo("interrupted; what was finished is kept, and --resume goes on, where a command has it", err=True)
+    sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import cast
 from synthagent.cli.console import print_json, progress, say
 from synthagent.errors import InputError
 from synthagent.schema.tasks import Task
+from synthagent.storage.atomic import make_folder
 from synthagent.storage.journal import Journal
 from synthagent.storage.task_file import read_tasks, write_tasks
 from synthagent.synthesis.perturbing import KINDS, Kind, perturbed
@@ -26,8 +27,7 @@ def run_perturb(path: Path, out: Path, seed: int, kinds: str | None, verify: boo
     grouped: dict[str, list[Task]] = defaultdict(list)
     for task in read_tasks(path):
         grouped[task.family].append(task)
-    folder = out.with_name(out.name + ".d")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out.with_name(out.name + ".d"))
     (folder / "rejected.jsonl").unlink(missing_ok=True)
     rejected = 0
     with (

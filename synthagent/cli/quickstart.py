@@ -16,6 +16,7 @@ from synthagent.evaluation.report import lines
 from synthagent.llm.local_models import cache_dir, fetch, find
 from synthagent.schema.episodes import Limits
 from synthagent.schema.tasks import Task
+from synthagent.storage.atomic import make_folder
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks, write_tasks
 
@@ -26,7 +27,7 @@ SCRIPTED = ("scripted:reference", "scripted:refuse", "scripted:nothing")
 
 def run_quickstart(out: Path, n: int, seed: int, model: bool, json: bool) -> None:
     """Tasks from personas, played by three scripted agents and, where it can be had, by SmolLM2-135M."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     tasks = out / "tasks.jsonl"
     say(f"1. {n} tasks from personas, every one verified by execution")
     no_knobs = dict.fromkeys(("goals", "depth", "facts", "distractors", "traps"))

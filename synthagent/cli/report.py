@@ -19,7 +19,7 @@ _SHOWN = 20
 
 def print_report(rows: Sequence[AgentLine]) -> None:
     """The table of a run: one line an agent."""
-    print_table([row.model_dump() for row in rows], COLUMNS)
+    print_table([row.model_dump() for row in rows], COLUMNS, turn=True)
 
 
 def run_report(path: Path, other: Path | None, json: bool, *, blame: bool = False) -> None:

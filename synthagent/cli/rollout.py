@@ -12,7 +12,7 @@ import anyio
 
 from synthagent import __version__
 from synthagent.cli.agents import Models, Role, role
-from synthagent.cli.bench import scoring_of
+from synthagent.cli.bench import scoring_of, waiting
 from synthagent.cli.casting import FACTS, Others, casting
 from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.report import print_report
@@ -41,14 +41,15 @@ def run_rollout(
     chosen = settings(config, options)
     roles = [role(text) for text in agents]
     manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
+    if not (resume and (out / "manifest.json").exists()):
+        check_simulated(islice(read_tasks(tasks), limit), with_)  # before there is a folder in the way of another try
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
-        check_simulated(folder.tasks(), with_)
         roll_into(folder, roles, spoken, chosen, with_)
         rows = lines(folder.index.rows())
         undecided = len(folder.index.blamed_keys([Blame.JUDGE]))
     if undecided:
-        say(f"{undecided} episodes wait for a judge: synthagent score {out} --judge MODEL --retry-unscored")
+        waiting(out, undecided, {})
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import typer
 
 from synthagent import prompts
 from synthagent.cli.agents import Models, role
@@ -20,6 +21,7 @@ from synthagent.schema.episodes import Episode, Stop
 from synthagent.schema.record import Record, dump
 from synthagent.schema.tasks import Rubric, Task, play_id_of
 from synthagent.simulation.episode import ReplayMismatch, Stage, prepare
+from synthagent.storage.atomic import make_folder
 from synthagent.storage.journal import Journal, records
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks, write_tasks
@@ -77,7 +79,7 @@ def run_rubrics(wish: Wish, config: Path | None, json: bool) -> None:
     journal = wish.out.with_name(wish.out.name + ".d") / "rubrics.jsonl"
     done = _kept(journal, wish, chosen.undone)
     demos = _episodes(wish.demos, tasks)
-    journal.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(journal.parent)
     try:
         anyio.run(_derived, tasks, demos, wish, chosen, journal, done)
     except EndpointDown as error:
@@ -86,6 +88,8 @@ def run_rubrics(wish: Wish, config: Path | None, json: bool) -> None:
     made = [(task, done[task.id]) for task in tasks]
     write_tasks(wish.out, (with_rubric(t, line.rubric, fingerprints) for t, line in made if line.rubric is not None))
     _print([line for _, line in made], wish.out, json)
+    if made and all(line.rubric is None for _, line in made):
+        raise typer.Exit(1)
 
 
 def _kept(journal: Path, wish: Wish, undone: float) -> dict[str, DerivedLine]:
@@ -247,3 +251,5 @@ def _print(made: Sequence[DerivedLine], out: Path, json: bool) -> None:
         print_table(rows, ("criteria", "why a judge has to decide them"))
     share = "" if not lines else f", {compiled / len(lines):.1%} of {len(lines)} criteria as checks"
     say(f"{len(kept)} of {len(made)} tasks in {out}{share}")
+    if lost := sum(line.failed for line in made):
+        say(f"{lost} of them without an answer of the teacher that could be used: --resume asks again")

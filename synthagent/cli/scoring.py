@@ -1,5 +1,6 @@
 """score: stored episodes scored again, under another rubric, judge or formula, without playing them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 import anyio
 
 from synthagent.cli.agents import Models
-from synthagent.cli.bench import Bench, scoring_of
+from synthagent.cli.bench import Bench, scoring_of, waiting
 from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.teach import sha256
 from synthagent.config import Settings, settings
@@ -50,6 +51,8 @@ class _Tally:
     changed: int = 0
     unscored: int = 0
     scored: list[Scored] = field(default_factory=list)
+    undecided: Counter[str] = field(default_factory=Counter)
+    """Why there was no verdict -> episodes."""
 
     def see(self, old: Score | None, new: Score) -> None:
         self.count += 1
@@ -61,6 +64,8 @@ class _Tally:
             self.scored.append(score)
         else:
             self.unscored += 1
+            if score.blame is Blame.JUDGE:
+                self.undecided[score.reason] += 1
 
 
 def run_score(wanted: Rescoring, config: Path | None, options: Mapping[str, Any], json: bool) -> None:
@@ -79,6 +84,8 @@ def run_score(wanted: Rescoring, config: Path | None, options: Mapping[str, Any]
         "episodes": tally.count, "changed": tally.changed, "unscored": tally.unscored,
         "reward_hash": reward_hash(tally.scored),
     }  # fmt: skip
+    if tally.undecided:
+        waiting(wanted.out or wanted.run, tally.undecided.total(), tally.undecided if wanted.bench.judge else {})
     if json:
         print_json(figures)
         return
@@ -127,7 +134,8 @@ async def _rescored(
     known = old if target is source else {**_scores(source), **old}
     stages, streak = Stages(most=max(chosen.in_flight, 4)), Streak("judge's calls")
     async with AsyncExitStack() as stack:
-        scoring = await scoring_of(wanted.bench, chosen, Models(stack, chosen))
+        models = Models(stack, chosen)
+        scoring = await scoring_of(wanted.bench, chosen, models)
         jobs = list(_jobs(wanted, source, target, tasks, scoring, old, tally))
 
         async def do(key: Key) -> None:
@@ -153,6 +161,8 @@ async def _rescored(
                 raise RunFolderError(
                     f"{error}; what was judged is kept: mend the endpoint and use --retry-unscored or --resume"
                 ) from error
+        for line in models.ledger.told("judge"):
+            say(line)
 
 
 def _scores(folder: RunFolder) -> dict[_Place, Score]:

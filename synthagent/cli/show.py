@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from synthagent.cli.console import console, print_json, print_table
 from synthagent.errors import InputError
@@ -18,6 +19,9 @@ from synthagent.schema.tasks import AskStep, CallStep, Criterion, SayStep, Task
 from synthagent.simulation.agent import compact, tools_for
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
+
+_NARROWEST = 20
+"""Characters that a line has at least for what it says."""
 
 
 def run_show(path: Path, task_id: str | None, agent: str | None, sample: int, json: bool) -> None:
@@ -113,31 +117,31 @@ def print_task(out: Console, task: Task) -> None:
     """A whole task: what the agent sees, what the user knows, how it is scored, and a solution."""
     note = task.provenance
     out.rule(f"task {task.id}  family {task.family}")
-    out.print(f"[bold]Persona[/] {escape(note.persona)} [dim]({task.hidden.disposition})[/]")
+    _hung(out, "", f"[bold]Persona[/] {escape(note.persona)} [dim]({task.hidden.disposition})[/]", more=2)
     legal, features = "yes" if note.legal else "no", ", ".join(note.features) or "-"
-    out.print(f"[bold]Goals[/] {escape(', '.join(note.templates))}")
+    _hung(out, "", f"[bold]Goals[/] {escape(', '.join(note.templates))}", more=2)
     out.print(f"[bold]Twin[/] {note.twin or '-'}  [bold]legal[/] {legal}  [bold]features[/] {features}")
     out.print("\n[bold green]What the agent sees[/]")
-    out.print(f"  {escape(task.brief.instruction)}")
+    _hung(out, "  ", f"{escape(task.brief.instruction)}", more=2)
     for rule in task.brief.rules:
-        out.print(f"  [yellow]rule[/] {escape(rule)}")
+        _hung(out, "  ", f"[yellow]rule[/] {escape(rule)}", more=2)
     for tool in tools_for(task.brief, "text"):
-        out.print(f"  [cyan]tool[/] {escape(compact(tool))}")
+        _hung(out, "  ", f"[cyan]tool[/] {escape(compact(tool))}", more=2)
     out.print("\n[bold green]What only the user knows[/]")
     for fact in task.hidden.facts:
-        out.print(f"  {fact.id}: {escape(fact.text)} [dim]{escape(str(fact.value))}[/]")
+        _hung(out, "  ", f"{fact.id}: {escape(fact.text)} [dim]{escape(str(fact.value))}[/]", more=2)
     for request in task.hidden.requests:
-        out.print(f"  {request.id}: {escape(request.text)}")
+        _hung(out, "  ", f"{request.id}: {escape(request.text)}", more=2)
     out.print(f"\n[bold green]The world[/] at {task.world.now}")
     for name, rows in task.world.rows.items():
-        out.print(f"  {name}: {len(rows)} rows, such as {escape(repr(list(rows[0]) if rows else []))}")
+        _hung(out, "  ", f"{name}: {len(rows)} rows, such as {escape(repr(list(rows[0]) if rows else []))}", more=2)
     out.print("\n[bold green]The rubric[/]")
     for kind, criteria in _kinds(task):
         for criterion in criteria:
-            out.print(f"  {kind} {criterion.id}: {escape(criterion.text)} [dim]{_operator(criterion)}[/]")
+            _hung(out, "  ", f"{kind} {criterion.id}: {escape(criterion.text)} [dim]{_operator(criterion)}[/]", more=2)
     out.print("\n[bold green]A solution[/]")
     for number, step in enumerate(task.reference):
-        out.print(f"  {number}. {_step(step)}")
+        _hung(out, "  ", f"{number}. {_step(step)}", more=2)
 
 
 def _kinds(task: Task) -> list[tuple[str, tuple[Criterion, ...]]]:
@@ -162,10 +166,10 @@ def _step(step: AskStep | CallStep | SayStep) -> str:
 def print_episode(out: Console, task: Task, episode: Episode, score: Score | None) -> None:
     """A trajectory, event by event, and the verdicts with the events that prove them."""
     out.rule(f"{episode.agent} on task {task.id}, try {episode.sample}")
-    out.print(f"[dim]user[/]      {escape(task.brief.instruction)}")
+    _hung(out, "[dim]user[/]      ", escape(task.brief.instruction))
     for number, event in enumerate(episode.events):
-        for line in _event(event):
-            out.print(f"[dim]{number:>3}[/] {line}")
+        for who, line in _event(event):
+            _hung(out, f"[dim]{number:>3}[/] {who}", line)
     out.print(
         f"[dim]stop[/] {episode.stop.value}  [dim]turns[/] {episode.turns}  [dim]malformed[/] {episode.malformed}"
     )
@@ -176,42 +180,53 @@ def print_episode(out: Console, task: Task, episode: Episode, score: Score | Non
     if isinstance(score, Scored):
         i = "-" if score.i is None else f"{score.i:.2f}"
         how = "" if score.formula == "mean" else f" ({score.formula})"
-        whose = f" [red]{score.blame}: {escape(score.reason)}[/]" if score.blame else ""
+        whose = f"  [red]blame: {score.blame}, {escape(score.reason)}[/]" if score.blame else ""
         parts = f"gate {score.gate} x sub-goals {score.n:.2f}, interactions {i}"
-        out.print(f"[bold]reward {score.reward:.3f}[/] = {parts}{how}{whose}")
+        _hung(out, "", f"[bold]reward {score.reward:.3f}[/] = {parts}{how}{whose}", more=2)
         texts = {c.id: c.text for _, criteria in _kinds(task) for c in criteria}
         groups = (("forbidden", score.forbidden), ("sub-goal", score.subgoals), ("interaction", score.interactions))
         for kind, verdicts in groups:
             for verdict in verdicts:
                 text = escape(texts.get(verdict.id, ""))
-                out.print(f"  {_mark(kind, verdict)} {kind} {verdict.id}: {text}{_proof(verdict)}")
+                _hung(out, "  ", f"{_mark(kind, verdict)} {kind} {verdict.id}: {text}{_proof(verdict)}", more=2)
     elif score is not None:
-        out.print(f"[red]unscored[/] (blame: {score.blame}) {score.reason} {escape(score.detail[:300])}")
+        _hung(out, "", f"[red]unscored[/] (blame: {score.blame}) {score.reason} {escape(score.detail[:300])}", more=2)
 
 
-def _event(event: Any) -> Iterator[str]:
+def _hung(out: Console, head: str, body: str, more: int = 0) -> None:
+    """Prints a line whose continuations stand under its body, `more` further in."""
+    first = Text.from_markup(head)
+    left = len(first) + more
+    lines = Text.from_markup(body).wrap(out, max(out.width - left, _NARROWEST), overflow="fold")
+    for number, line in enumerate(lines):
+        line.rstrip()
+        out.print(Text.assemble(first if number == 0 else " " * left, line))
+
+
+def _event(event: Any) -> Iterator[tuple[str, str]]:
+    """Who, and what."""
     match event:
         case AgentEvent():
             if event.text:
-                yield f"[green]agent[/]     {escape(event.text)}"
+                yield "[green]agent[/]     ", escape(event.text)
             for call in event.calls:
-                yield f"[green]agent[/]     [cyan]{escape(call.name)}[/] {escape(call.arguments)}"
+                yield "[green]agent[/]     ", f"[cyan]{escape(call.name)}[/] {escape(call.arguments)}"
         case UserEvent():
             told = (
                 f" [dim]({event.heard}; told {', '.join(event.disclosed)})[/]"
                 if event.disclosed
                 else f" [dim]({event.heard})[/]"
             )
-            yield f"[magenta]user[/]      {escape(event.text)}{told}"
+            yield "[magenta]user[/]      ", f"{escape(event.text)}{told}"
         case ToolEvent():
             text = (
                 event.response
                 if len(event.response) <= 400
                 else f"{event.response[:400]}... ({len(event.response)} characters)"
             )
-            yield f"[blue]tool[/]      {escape(text)}"
+            yield "[blue]tool[/]      ", escape(text)
         case FormEvent():
-            yield f"[red]malformed[/] {escape(event.error)}"
+            yield "[red]malformed[/] ", escape(event.error)
 
 
 def _mark(kind: str, verdict: Verdict) -> str:

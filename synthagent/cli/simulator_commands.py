@@ -115,6 +115,8 @@ def audit_passport(
     tools: Tools = None,
     map_: Mode = "state",
     map_store: Store = None,
+    judge: JudgeRole = None,
+    judge_mode: JudgeWay = "checks",
     protocol: Annotated[str, typer.Option(help="text, tools or tags.")] = "text",
     seed: Annotated[int, typer.Option(help="Seeds the samples.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
@@ -122,10 +124,11 @@ def audit_passport(
     json: Json = False,
 ) -> None:
     """How often an agent gets each task right, noted in the tasks."""
+    from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
     from synthagent.cli.passports import run_passport
 
-    with_ = others(user, tools, map_, map_store, tasks, 0.0)
+    with_ = others(user, tools, map_, map_store, tasks, 0.0, bench=bench(judge, judge_mode))
     run_passport(tasks, agent, with_, n, protocol, threshold, limit, seed, out, config, json)
 
 

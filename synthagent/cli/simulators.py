@@ -177,10 +177,13 @@ def _interval(interval: Interval | None, name: str) -> dict[str, Any]:
 def run_redteam(tasks: Path, with_: Others, limit: int | None, config: Path | None, json: bool) -> None:
     """Prints what agents that do not try earn; exits with 1 when a task pays one more than it may."""
     found = RedTeam()
+    undecided = 0
     with progress("tasks", 0) as tick:
 
         def ticked() -> Iterator[Task]:
+            nonlocal undecided
             for task in islice(read_tasks(tasks), limit):
+                undecided += with_.bench.judge is None and bool(task.rubric.unchecked)
                 yield task
                 tick(f"({len(found.breaches)} breaches)")
 
@@ -205,6 +208,8 @@ def run_redteam(tasks: Path, with_: Others, limit: int | None, config: Path | No
             shown = [asdict(breach) for breach in worst(found.breaches, _SHOWN)]
             print_table(shown, ("task", "agent", "reward", "bound"), "tasks that let one through")
         say(f"{found.tasks} tasks, {len(found.breached)} let an agent through, {found.unscored} tries without a reward")
+        if undecided:
+            say(f"{undecided} tasks have criteria without a check, so nothing is known of them: give --judge MODEL")
     if not found.held:
         raise typer.Exit(1)
 

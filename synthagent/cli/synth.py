@@ -11,6 +11,7 @@ from synthagent import __version__
 from synthagent.cli.console import print_json, progress, say
 from synthagent.errors import InputError
 from synthagent.schema.tasks import Task
+from synthagent.storage.atomic import make_folder
 from synthagent.storage.journal import Journal
 from synthagent.storage.task_file import read_tasks, write_tasks
 from synthagent.synthesis import personas as persona_files
@@ -35,8 +36,7 @@ def run_synth(
     begun = time.monotonic()
     rejected = 0
     by_reason: Counter[str] = Counter()
-    folder = out.with_name(out.name + ".d")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out.with_name(out.name + ".d"))
     (folder / "rejected.jsonl").unlink(missing_ok=True)
     journal = Journal.open(folder / "rejected.jsonl")
 
@@ -117,7 +117,7 @@ def run_split(path: Path, out: Path, by: str, seed: int, shares: str, json: bool
     if len(numbers) != len(PARTS):
         raise InputError(f"--shares: '{shares}' is not train/dev/test, such as 0.8/0.1/0.1")
     parts = split(read_tasks(path), by, seed, dict(zip(PARTS, numbers, strict=True)))  # type: ignore[arg-type]
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     counts = {part: write_tasks(out / f"{part}.jsonl", tasks) for part, tasks in parts.items()}
     if json:
         print_json(counts)

@@ -74,6 +74,16 @@ class Ledger:
         costs = [entry.usd for entry in self.entries.values()]
         return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
 
+    def told(self, *roles: str) -> list[str]:
+        """What these roles were asked, in lines for a person; nothing of a role that was asked nothing."""
+        found = []
+        for role in roles:
+            entries = [entry for (who, _), entry in self.entries.items() if who == role]
+            if entries:
+                calls, paid = sum(e.calls for e in entries), sum((e.paid for e in entries), Usage())
+                found.append(f"{role}: {calls} model calls, {paid.prompt} tokens read, {paid.completion} written")
+        return found
+
     def rows(self) -> list[dict[str, object]]:
         """One row a role and stage, for tables and JSON."""
         return [

@@ -2,11 +2,17 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from synthagent.errors import ModelFailed
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest, TransientFailure
+
+_PATIENCE = 3
+"""Tries that a call may fail before it is told."""
+_TOLD_EVERY = 60.0
+"""Seconds between what is told of one model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +35,26 @@ def retried(
     *,
     rng: random.Random | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> "Retried":
     """The same model, asked again after a `TransientFailure`, until the backoff's attempts or time are used up.
 
+    `tell` hears of a call that keeps failing, once a minute at most, so that nobody waits without knowing for what.
     Raises what the last try raised: its class as a plain `ModelFailed`, its reason, and how often we tried.
     """
-    return Retried(model, backoff or Backoff(), rng or random.Random(), sleep)
+    return Retried(model, backoff or Backoff(), rng or random.Random(), sleep, tell)
 
 
 class Retried:
     """See `retried`."""
 
     def __init__(
-        self, model: ChatModel, backoff: Backoff, rng: random.Random, sleep: Callable[[float], Awaitable[object]]
-    ):
+        self, model: ChatModel, backoff: Backoff, rng: random.Random, sleep: Callable[[float], Awaitable[object]],
+        tell: Callable[[str], object],
+    ):  # fmt: skip
         self.name = model.name
         self._model, self._backoff, self._rng, self._sleep = model, backoff, rng, sleep
+        self._tell, self._told = tell, -_TOLD_EVERY
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The first answer that is not a `TransientFailure`."""
@@ -57,6 +67,9 @@ class Retried:
                 if attempt >= self._backoff.attempts or waited + wait > self._backoff.total:
                     text = f"{failure} (gave up after {attempt} tries and {waited:.1f} s of waiting)"
                     raise ModelFailed(text, reason=failure.reason) from failure
+                if attempt >= _PATIENCE and time.monotonic() - self._told >= _TOLD_EVERY:
+                    self._told = time.monotonic()
+                    self._tell(f"{failure}; try {attempt} of {self._backoff.attempts}, trying again")
             # Outside `except`, so that a long chain of failures does not hang on to one another's frames.
             await self._sleep(wait)
             attempt, waited = attempt + 1, waited + wait

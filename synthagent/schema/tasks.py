@@ -182,6 +182,12 @@ class Rubric(Record):
     def rubric_id(self) -> str:
         return content_id(dump(self))
 
+    @property
+    def unchecked(self) -> list[str]:
+        """Ids of the criteria that only a judge can decide."""
+        every = (*self.forbidden, *self.subgoals, *self.interactions)
+        return [criterion.id for criterion in every if criterion.check is None]
+
 
 class Provenance(Record):
     """Where a task comes from. Not part of its id."""

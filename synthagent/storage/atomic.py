@@ -52,5 +52,14 @@ def replacing(path: Path) -> Iterator[Callable[[bytes], None]]:
         raise
 
 
+def make_folder(path: Path) -> Path:
+    """The folder, made with its parents unless it is there. Raises `RunFolderError` when that is not allowed."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be made ({error.strerror}); use another --out") from error
+    return path
+
+
 def _failed(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(f"{path}: could not be written ({error.strerror}); nothing was changed there")

@@ -81,6 +81,8 @@ def read_manifest(path: Path) -> Manifest:
         data = orjson.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise RunFolderError(f"{path.parent}: not a run folder (it has no {path.name})") from error
+    except NotADirectoryError as error:
+        raise RunFolderError(f"{path.parent}: not a run folder, but a file") from error
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from error
     except orjson.JSONDecodeError as error:

@@ -82,6 +82,9 @@ async def _screened(
     waiting = pending(task)
     if waiting and tools is None:
         return  # its tools are simulated: nothing can be played without a model
+    if task.rubric.unchecked:
+        yield "rubric", f"only a judge can decide {', '.join(task.rubric.unchecked)}: it was not played"
+        return
     broken = False
     async for text in _reference(stage, tools):
         broken = True

@@ -7,7 +7,10 @@ import anyio.to_thread
 import orjson
 import pytest
 
+from synthagent.audit.judging import blinded
 from synthagent.llm.stub import Misbehave, StubServer
+from synthagent.schema.checks import OPERATORS
+from synthagent.schema.tasks import identified
 from synthagent.storage.task_file import write_tasks
 from tests.builders import library
 from tests.maps import hybrid
@@ -99,6 +102,18 @@ def test_a_user_that_is_no_good_does_not_make_a_task_hard(cli, one: Path):
     [found] = done.json["passports"]
     assert (found["n"], found["unscored"], found["rate"], found["low"], found["high"]) == (0, 4, None, 0.0, 1.0)
     assert "4 tries without a score" in cli("audit", "passport", one, *words).err
+
+
+def test_what_code_cannot_see_needs_a_judge(cli, tmp_path: Path):
+    file = tmp_path / "open.jsonl"
+    write_tasks(file, [identified(blinded(library(), OPERATORS))])
+    words = ("audit", "passport", file, "--agent", "scripted:reference", "-n", 2)
+    assert cli(*words, "--json").json["by_band"]["unknown"] == 1
+    done = cli(*words, "--judge", "scripted:random", "--json")
+    assert done.code == 0, done.err
+    assert "judge: " in done.err, "it was asked"
+    alone = cli(*words, "--judge-mode", "paper")
+    assert (alone.code, "give --judge MODEL" in alone.err) == (2, True)
 
 
 def test_tools_without_a_program_are_simulated_or_asked_for(cli, tmp_path: Path):

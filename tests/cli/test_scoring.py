@@ -1,5 +1,6 @@
 """score, report and audit judge as a user meets them: what is stored is scored anew, and nothing is paid for twice."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -347,6 +348,24 @@ def test_asking_again_needs_somebody_to_ask(cli, undecided: Path):
 def test_a_run_says_how_many_episodes_wait_for_a_judge(cli, opened: Path, count: int, tmp_path: Path):
     done = cli("rollout", opened, "--agent", "scripted:reference", "--out", tmp_path / "run")
     assert f"{count} episodes wait for a judge" in done.err
+    done = cli("score", tmp_path / "run")
+    assert f"{count} episodes wait for a judge: synthagent score {tmp_path / 'run'} --judge MODEL" in done.err
+    done = cli("score", tmp_path / "run", "--judge", "scripted:random", "--out", tmp_path / "judged")
+    left = unscored(tmp_path / "judged", cli)
+    assert left, "nobody believes this judge"
+    assert f"{left} episodes that the judge did not decide (" in done.err
+    assert str(tmp_path / "judged" / "unjudged.jsonl") in done.err
+    assert re.search(r"judge: \d+ model calls", done.err)
+
+
+def test_what_only_a_judge_can_decide_is_no_riddle_to_those_who_have_none(cli, opened: Path, count: int):
+    told = cli("check", opened, "--json").json["objections"]
+    assert len(told) == count, "one for each task, and nothing of what follows from it"
+    assert {(one["screen"], one["text"].split(" s")[0]) for one in told} == {("rubric", "only a judge can decide")}
+    done = cli("audit", "redteam", opened)
+    assert f"{count} tasks have criteria without a check" in done.err
+    assert "give --judge MODEL" in done.err
+    assert "without a check" not in cli("audit", "redteam", opened, "--judge", "scripted:random", "--limit", 1).err
 
 
 def test_a_judge_that_babbles_decides_nothing_and_gives_no_reward(cli, undecided: Path, count: int):
@@ -400,6 +419,33 @@ def test_a_run_without_zeros_has_nobody_to_blame(cli, tasks: Path, tmp_path: Pat
     both = cli("report", tmp_path / "run", "--blame", "--compare", tmp_path / "run", "--json").json
     assert list(both) == ["agents", "blame", "comparison", "changes"]
     assert both["blame"] == []
+
+
+# ---- rubrics
+
+
+async def test_a_teacher_of_whom_nothing_can_be_used_is_an_objection_and_is_asked_again(
+    cli, tasks: Path, played: Path, tmp_path: Path
+):
+    out, asked = tmp_path / "derived.jsonl", []
+
+    def prose(body: dict[str, Any]) -> str:
+        asked.append(body)
+        return "They did well, I think."
+
+    words = ("rubrics", tasks, "--demos", played, "--limit", 2, "--out", out)
+    async with StubServer(prose) as url:
+        taught = (*words, "--teacher", f"openai:stub@{url}")
+        done = await anyio.to_thread.run_sync(lambda: cli(*taught))
+        assert done.code == 1
+        assert "0 of 2 tasks" in done.err
+        assert "2 of them without an answer of the teacher that could be used: --resume asks again" in done.err
+        before = len(asked)
+        done = await anyio.to_thread.run_sync(lambda: cli(*taught, "--resume", "--json"))
+        assert (done.code, done.json["kept"], len(done.json["failed"]), done.json["dropped"]) == (1, 0, 2, [])
+        assert len(asked) > before
+    done = await anyio.to_thread.run_sync(lambda: cli(*words, "--resume"))
+    assert (done.code, "2 of 2 tasks" in done.err) == (0, True), done.err
 
 
 # ---- audit judge
@@ -487,7 +533,11 @@ def test_a_judge_that_babbles_is_told_to_be_no_use(cli, run: Path):
     done = cli(*words, "--json")
     assert done.code == 0, done.err
     assert done.json["unscored_share"] > 0
-    assert "flip_rate" in cli(*words).out
+    table = cli(*words)
+    assert "flip_rate" in table.out
+    assert not re.search(r"\d\.\d{4}", table.out), "figures within a figure have three places too"
+    assert "judgments have no reward: " in table.err
+    assert "asked nothing" not in table.err
 
 
 def test_an_audit_wants_operators_that_there_are(cli, run: Path):

@@ -68,6 +68,7 @@ def test_tasks_with_simulated_tools_need_somebody_to_simulate_them(cli, tasks: P
     assert done.code == 2
     assert "no program for find_member, list_loans" in done.err
     assert "--tools MODEL" in done.err
+    assert not (tmp_path / "run").exists(), "the next try needs no other folder"
 
 
 def test_a_frozen_map_plays_what_it_knows_and_blames_the_tools_for_the_rest(cli, tasks: Path, tmp_path: Path):

@@ -1,11 +1,13 @@
 """What is answered to the words themselves: help, typos, and who is told what with which exit code."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.main import get_command
 
 from synthagent.cli.main import app
@@ -106,6 +108,79 @@ def test_what_is_no_run_folder_cannot_be_finished_exit_code_3(cli, tmp_path: Pat
     done = cli(*command, tmp_path)
     assert done.code == 3
     assert f"{tmp_path}: not a run folder" in done.err
+
+
+def test_a_file_is_no_run_folder_and_no_place_for_one(cli, tasks: Path):
+    done = cli("score", tasks)
+    assert (done.code, done.err) == (3, f"error: {tasks}: not a run folder, but a file\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["synth", "-n", "1", "--out"],
+        ["perturb", "TASKS", "--out"],
+        ["split", "TASKS", "--out"],
+        ["rubrics", "TASKS", "--demos", "RUN", "--out"],
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_named(cli, tasks: Path, played: Path, tmp_path: Path, words: list[str]):
+    (tmp_path / "letter").touch()
+    known = {"TASKS": tasks, "RUN": played}
+    done = cli(*(known.get(word, word) for word in words), tmp_path / "letter" / "out.jsonl")
+    assert done.code == 3
+    assert done.err.startswith(f"error: {tmp_path / 'letter' / 'out.jsonl'}")
+    assert "use another --out" in done.err
+
+
+def test_an_option_out_of_bounds_is_named_as_it_was_typed_and_not_as_the_files(cli, tasks, played, tmp_path: Path):
+    config = tmp_path / "own.toml"
+    config.write_text('reward = "strict"\n')
+    done = cli("score", played, "--reward", "median", "--config", config)
+    assert (done.code, done.err.startswith("error: --reward: ")) == (2, True), done.err
+    done = cli("rollout", tasks, "--agent", "scripted:done", "--out", tmp_path / "run", "--tool-form", "xml")
+    assert (done.code, done.err.startswith("error: --tool-form: ")) == (2, True), done.err
+
+
+def test_who_interrupts_is_told_that_what_was_finished_is_kept(cli, played: Path, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("synthagent.cli.report.run_report", interrupted)
+    done = cli("report", played)
+    assert (done.code, "what was finished is kept" in done.err) == (130, True)
+
+
+def test_a_report_that_is_too_wide_has_a_column_for_each_agent(cli, played: Path, monkeypatch):
+    def shown(width: int) -> list[str]:
+        monkeypatch.setattr("synthagent.cli.console.console", lambda: Console(width=width, highlight=False))
+        return cli("report", played).out.splitlines()
+
+    narrow, wide = shown(80), shown(150)
+    assert [cell.strip() for cell in narrow[1].split("┃")[1:-1]] == ["agent", "scripted:reference", "scripted:refuse"]
+    assert ["reward mean", "1.000", "0.000"] in [[cell.strip() for cell in line.split("│")[1:-1]] for line in narrow]
+    assert max(map(len, narrow)) <= 80
+    assert [line.split("│")[1].strip() for line in wide if "│" in line] == ["scripted:reference", "scripted:refuse"]
+    assert any("interactions" in line for line in wide), "no word is broken"
+
+
+def test_what_is_shown_hangs_from_its_first_line_and_loses_no_word(cli, tasks: Path, played: Path, monkeypatch):
+    def shown(width: int, *words: object) -> str:
+        for module in ("console", "show"):
+            monkeypatch.setattr(f"synthagent.cli.{module}.console", lambda: Console(width=width, highlight=False))
+        return cli("show", *words).out
+
+    (first, *_) = cli("show", tasks, "--json").json
+    for words in ((tasks, first["id"]), (played, first["id"], "--agent", "scripted:refuse")):
+        narrow, wide = shown(70, *words), shown(10_000, *words)
+        squeezed = [re.sub(r"[\s─]", "", text) for text in (narrow, wide)]
+        assert squeezed[0] == squeezed[1]
+        assert max(map(len, narrow.splitlines())) <= 70
+        starts = {line[:8] for line in wide.splitlines()}
+        more = [line for line in narrow.splitlines() if line and line[:8] not in starts]
+        assert more
+        assert [line for line in more if not line.startswith("  ")] == []
+    assert "blame: agent, " in wide
 
 
 def test_the_installed_command_is_the_same_program(tmp_path: Path):

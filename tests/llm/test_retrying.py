@@ -55,6 +55,23 @@ async def test_after_the_last_try_the_failure_keeps_its_reason_and_tells_how_har
     assert not isinstance(caught.value, TransientFailure)
 
 
+async def test_a_call_that_keeps_failing_is_told_of_once_and_not_by_every_caller():
+    told = []
+    busy = [DOWN] * 6
+    model = retried(Scripted([*busy, "yes", *busy, "yes"]), rng=random.Random(0), sleep=Time().sleep, tell=told.append)
+    for _ in range(2):
+        await model.complete(ASK)
+    assert told == ["down; try 3 of 8, trying again"]
+
+
+async def test_what_soon_passes_is_not_told():
+    told = []
+    busy = [DOWN] * 2
+    model = retried(Scripted([*busy, "yes"]), rng=random.Random(0), sleep=Time().sleep, tell=told.append)
+    await model.complete(ASK)
+    assert told == []
+
+
 async def test_a_wait_beyond_the_budget_is_not_begun():
     time, model = Time(), Scripted([DOWN, TransientFailure("busy", reason="rate_limited", retry_after=3600)])
     with pytest.raises(ModelFailed, match="busy"):

@@ -424,6 +424,8 @@ CALLERS = {
     "synthesis/repair_rubric": {"errors"},
     "synthesis/branch": {"request", "instruction", "tools", "rules", "ddl", "rows", "calls"},
     "synthesis/repair_branch": {"trouble"},
+    "synthesis/align": {"workflow", "rules", "record"},
+    "synthesis/restrict": {"rules", "tools", "ddl", "record"},
 }
 """Prompt -> the variables that its caller gives it."""
 
