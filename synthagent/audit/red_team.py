@@ -51,9 +51,9 @@ class RedTeam:
 
     @property
     def held(self) -> bool:
-        """No task lets an agent through, and no mean is beyond its bound."""
-        means = self.means
-        return not self.breaches and all((means[name] or 0.0) <= bound for name, bound in BOUNDS.items())
+        """No task lets an agent through, and no mean is beyond its bound. Of an agent without a score nobody knows."""
+        within = all(mean is not None and mean <= BOUNDS[name] for name, mean in self.means.items())
+        return not self.tasks or (within and not self.breaches)
 
     @property
     def breached(self) -> list[str]:

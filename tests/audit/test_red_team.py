@@ -59,3 +59,11 @@ def test_the_command_prints_it_and_its_exit_code_tells(tmp_path: Path):
     table = synthagent("audit", "redteam", bad)
     assert "tasks that let one through" in table.out
     assert "2 tasks, 1 let an agent through" in table.err
+
+
+def test_where_nothing_could_be_scored_nothing_is_held():
+    found = RedTeam()
+    assert found.held, "no task, no harm"
+    found.see("judged", {})
+    assert not found.held
+    assert found.unscored == len(found.means)
