@@ -50,6 +50,11 @@ class Wish:
     limit: int | None
     resume: bool
 
+    @property
+    def name(self) -> str:
+        """The teacher as records call it: a file by its name."""
+        return PROCEDURAL if self.teacher == PROCEDURAL else role(self.teacher, "--teacher").name
+
 
 class DerivedLine(Record):
     """What came of one task, as the journal keeps it."""
@@ -98,7 +103,7 @@ def _kept(journal: Path, wish: Wish, undone: float) -> dict[str, DerivedLine]:
     if not wish.resume:
         raise InputError("is there already", where=str(journal), way_out="go on with --resume, or use another --out")
     lines = records(journal, DerivedLine)
-    kept = {line.task: line for line in lines if line.teacher == wish.teacher and not line.failed}
+    kept = {line.task: line for line in lines if line.teacher == wish.name and not line.failed}
     for line in kept.values():
         if line.most_undone != undone:
             problem = f"undone was {line.most_undone:g}, now {undone:g}"
@@ -143,7 +148,7 @@ async def _derived(
             aligner = Remembering(aligner, known, lambda reading: answers.append(dump(reading)))
 
         async def do(task: Task) -> None:
-            line, lost = await _one(task, demos.get(task.id, []), aligner, chosen.undone, wish.teacher)
+            line, lost = await _one(task, demos.get(task.id, []), aligner, chosen.undone, wish.name)
             journal.append(dump(line))
             done[task.id] = line
             tick(f"({sum(one.rubric is None and not one.failed for one in done.values())} dropped)")
