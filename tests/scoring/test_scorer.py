@@ -6,9 +6,9 @@ import pytest
 from synthagent.errors import Blame, EpisodeFailure, JudgeFailed, ModelFailed, ToolFailed, UserFailed
 from synthagent.llm.model import ContextOverflow
 from synthagent.schema.episodes import Episode, Failure, Limits, Stop
-from synthagent.schema.scores import Scored, Unscored
+from synthagent.schema.scores import Scored, Unscored, Verdict
 from synthagent.schema.tasks import Rubric
-from synthagent.scoring.scorer import score
+from synthagent.scoring.scorer import again, score
 from synthagent.simulation.episode import Stage
 
 RENEW_L82 = {"call": "renew_loan", "args": {"loan_id": "L-82", "new_due": "2031-05-23"}}
@@ -198,3 +198,19 @@ def test_a_stored_episode_that_replays_differently_is_unscored(tale, stage):
 
 def test_every_failure_of_an_episode_has_somebody_to_blame():
     assert {kind.blame for kind in EpisodeFailure.__subclasses__()} <= set(Blame) - {Blame.AGENT}
+
+
+def test_a_judges_verdicts_are_taken_over_where_code_has_none(theatre, reference, stage):
+    """Scored again without a judge: what has a check is decided anew, what has none stays as it was judged."""
+    played = theatre.steps(reference)
+    open_ = with_rubric(stage, subgoals=[{"id": "s1", "text": "Was kind"}, *stage.task.rubric.subgoals[1:]])
+    whole = theatre.score(played)
+    kind = Verdict(id="s1", holds=False, by="judge")
+    wrong = Verdict(id="s2", holds=False)
+    old = whole.model_copy(update={"subgoals": (kind, wrong, *whole.subgoals[2:]), "judge": "j"})
+    found = again(open_, played.episode, old)
+    assert held(found.subgoals) == {"s1": False, "s2": True, "s3": True}
+    assert (found.judge, found.judge_mode, found.n) == ("j", "checks", 2 / 3)
+    as_paper = again(open_, played.episode, old.model_copy(update={"judge_mode": "paper"}))
+    assert held(as_paper.subgoals) == {"s1": False, "s2": False, "s3": True}
+    assert as_paper.judge_mode == "paper"
