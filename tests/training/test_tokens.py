@@ -1,4 +1,4 @@
-"""Invariant 7: what was sampled is trained on as it was sampled, and nothing else carries loss, whatever the template."""
+"""Invariant 7: what was sampled is trained on as it was sampled, and nothing else carries loss, with any template."""
 
 import re
 from collections.abc import Sequence
