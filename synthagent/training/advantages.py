@@ -1,7 +1,7 @@
 """From the rewards of a group to advantages. Pure.
 
-Group-relative (Shao et al., *DeepSeekMath*, arXiv 2402.03300, section 4.1): what a try earned less what its group earned
-on average. A try that has no reward, or a zero that another caused, is in no mean and has no advantage (invariant 4).
+Group-relative (Shao et al., *DeepSeekMath*, arXiv 2402.03300, section 4.1): what a try earned less what its group
+earned on average. A try that has no reward, or a zero that another caused, is in no mean and has no advantage.
 """
 
 import math
