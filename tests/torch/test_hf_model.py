@@ -1,0 +1,129 @@
+"""Sampling many conversations at once gives each what it would get alone."""
+
+import anyio
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from synthagent.training.hf_model import HFModel, Wish
+
+END = 3
+SHAPE = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 256,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[(LlamaConfig, LlamaForCausalLM), (Qwen2Config, Qwen2ForCausalLM)])
+def model(request):
+    config, kind = request.param
+    torch.manual_seed(0)
+    return kind(config(**SHAPE)).eval()
+
+
+def alone(model, ids, count):
+    """The likeliest continuation, computed without any cache."""
+    ids, written, logprobs = list(ids), [], []
+    with torch.no_grad():
+        for _ in range(count):
+            scaled = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].float(), -1)
+            token = int(scaled.argmax())
+            written.append(token)
+            logprobs.append(float(scaled[token]))
+            ids.append(token)
+            if token == END:
+                break
+    return written, logprobs
+
+
+def test_together_each_gets_what_it_would_get_alone(model):
+    prompts = [[5, 9, 11, 20 + n, 7, *range(10, 10 + n)] for n in range(7)]
+    many = HFModel(model, frozenset({END}), slots=3, length=96)
+    got = {}
+
+    async def one(n):
+        got[n] = await many.sample(n, prompts[n], Wish(12, 0.0))
+
+    async def all_():
+        async with anyio.create_task_group() as group:
+            for n in range(len(prompts)):
+                group.start_soon(one, n)
+
+    anyio.run(all_)
+    for n, prompt in enumerate(prompts):
+        written, logprobs = alone(model, prompt, 12)
+        assert list(got[n].ids) == written
+        assert got[n].logprobs == pytest.approx(logprobs, abs=1e-4)
+
+
+def test_a_conversation_goes_on_without_being_read_again(model):
+    many = HFModel(model, frozenset({END}), slots=2, length=96)
+
+    async def talk():
+        first = await many.sample("a", [5, 9, 11, 20], Wish(6, 0.0))
+        longer = [5, 9, 11, 20, *first.ids, 40, 41]
+        before = many.read
+        second = await many.sample("a", longer, Wish(6, 0.0))
+        return first, longer, second, many.read - before
+
+    first, longer, second, read = anyio.run(talk)
+    assert list(first.ids) == alone(model, [5, 9, 11, 20], 6)[0]
+    assert list(second.ids) == alone(model, longer, 6)[0]
+    # The last token of the first turn was sampled and never computed; the one before the head of the turn is new.
+    assert read == 2
+
+
+def test_a_prompt_that_is_shared_is_read_once(model):
+    prompt = list(range(10, 40))
+    many = HFModel(model, frozenset({END}), slots=4, length=96)
+
+    async def all_():
+        for n in range(4):
+            await many.sample(n, [*prompt, 50 + n], Wish(3, 0.0))
+
+    anyio.run(all_)
+    assert many.read == len(prompt)
+
+
+def test_after_an_update_nothing_old_is_used(model):
+    many = HFModel(model, frozenset({END}), slots=1, length=96)
+    prompt = [5, 9, 11, 20, 30]
+
+    async def sampled():
+        return await many.sample("a", prompt, Wish(5, 0.0))
+
+    anyio.run(sampled)
+    with torch.no_grad():
+        saved = model.lm_head.weight.clone(), model.model.layers[0].mlp.up_proj.weight.clone()
+        model.model.layers[0].mlp.up_proj.weight.mul_(-3)
+        many.weights_changed()
+        assert list(anyio.run(sampled).ids) == alone(model, prompt, 5)[0]
+        model.model.layers[0].mlp.up_proj.weight.copy_(saved[1])
+
+
+def test_a_seed_gives_the_same_turn_again_and_another_seed_another(model):
+    many = HFModel(model, frozenset({END}), slots=2, length=96)
+
+    async def turns():
+        return [(await many.sample(n, [5, 9, 11], Wish(16, 1.0, seed))).ids for n, seed in enumerate((1, 1, 2))]
+
+    one, same, other = anyio.run(turns)
+    assert one == same
+    assert one != other
+
+
+def test_a_turn_that_is_given_up_frees_its_place(model):
+    many = HFModel(model, frozenset({END}), slots=1, length=96)
+
+    async def given_up():
+        with anyio.move_on_after(0):
+            await many.sample("a", [5, 9], Wish(80, 1.0))
+        return await many.sample("b", [5, 9, 11], Wish(4, 0.0))
+
+    assert list(anyio.run(given_up).ids) == alone(model, [5, 9, 11], 4)[0]
+
+
+def test_what_is_too_long_is_refused(model):
+    many = HFModel(model, frozenset({END}), slots=1, length=8)
+    with pytest.raises(ValueError, match="holds 1 to 7"):
+        anyio.run(many.sample, "a", list(range(8)), Wish(1))

@@ -1,0 +1,109 @@
+"""A model in this process plays real tasks, and what it sampled is what a trainer gets."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from synthagent.errors import InputError
+from synthagent.llm.model import ChatRequest, ContextOverflow
+from synthagent.schema.episodes import AgentEvent, Limits, Stop
+from synthagent.simulation.episode import Cast, facts_user, play, prepare
+from synthagent.synthesis.personas import shipped as personas
+from synthagent.synthesis.procedural.domain import shipped
+from synthagent.synthesis.procedural.teacher import families
+from synthagent.training.policy import HFChat, Policy, load
+
+TEMPLATES = Path(__file__).parent.parent / "data" / "templates"
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model over bytes, with a chat template, saved as transformers saves models."""
+    path = tmp_path_factory.mktemp("tiny")
+    alphabet = sorted(ByteLevel.alphabet())
+    inner = Tokenizer(BPE({letter: n for n, letter in enumerate(alphabet)}, []))
+    inner.pre_tokenizer, inner.decoder = ByteLevel(add_prefix_space=False, use_regex=False), ByteDecoder()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        eos_token="<|im_end|>",
+        additional_special_tokens=SPECIAL,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = (TEMPLATES / "chatml.jinja").read_text()
+    tokenizer.save_pretrained(path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=8192, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    return load(folder, slots=4, length=6000)
+
+
+@pytest.fixture(scope="module")
+def stage():
+    return prepare(next(families(shipped(), personas(), 3)).tasks[0])
+
+
+@pytest.mark.parametrize("form", ["native", "hermes", "json"])
+def test_an_episodes_tokens_are_those_that_were_sampled(loaded, stage, form):
+    policy = Policy(loaded, form, max_tokens=12, temperature=1.0, seed=4)
+    played = anyio.run(play, stage, Cast(policy, facts_user(stage), "text", form), Limits(turns=4))
+    tokens = policy.tokens
+    turns = [event for event in played.episode.events if isinstance(event, AgentEvent)]
+    assert sum(tokens.mask) == sum(turn.usage.completion for turn in turns) == played.episode.usage.completion
+    written = loaded.tokenizer.decode([i for i, mask in zip(tokens.ids, tokens.mask, strict=True) if mask])
+    assert written.replace("<|im_end|>", "").strip()
+    assert all(logprob <= 0 for logprob in tokens.logprobs)
+    assert loaded.tokenizer.decode(tokens.ids[: tokens.prompt]).endswith("<|im_start|>assistant\n")
+    assert stage.task.brief.instruction in loaded.tokenizer.decode(tokens.ids[: tokens.prompt])
+
+
+def test_the_same_seed_plays_the_same_episode(loaded, stage):
+    def once(seed):
+        policy = Policy(loaded, "hermes", max_tokens=10, temperature=1.0, seed=seed)
+        anyio.run(play, stage, Cast(policy, facts_user(stage), "text", "hermes"), Limits(turns=3))
+        return policy.tokens.ids
+
+    assert once(1) == once(1)
+    assert once(1) != once(2)
+
+
+def test_as_a_chat_model_it_answers_what_it_is_asked(loaded):
+    chat = HFChat(loaded)
+
+    async def asked():
+        request = ChatRequest([{"role": "user", "content": "Hello"}], temperature=0.0, max_tokens=7, seed=1)
+        return [await chat.complete(request) for _ in range(2)]
+
+    one, two = anyio.run(asked)
+    assert (one.content, one.usage.completion) == (two.content, two.usage.completion)
+    assert one.finish_reason in ("stop", "length")
+    assert 1 <= one.usage.completion <= 7
+
+
+def test_a_conversation_beyond_the_window_is_the_agents_own_end(folder, stage):
+    small = load(folder, slots=1, length=300)
+    policy = Policy(small, "native", max_tokens=12, temperature=1.0, seed=4)
+    played = anyio.run(play, stage, Cast(policy, facts_user(stage)), Limits())
+    assert (played.episode.stop, played.episode.failure) == (Stop.TOKEN_LIMIT, None)
+    with pytest.raises(ContextOverflow, match="the window holds 300"):
+        anyio.run(HFChat(small).complete, ChatRequest([{"role": "user", "content": "x" * 400}]))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no model that transformers can load"):
+        load(tmp_path)
