@@ -1,9 +1,11 @@
 # Needs Python 3.11+, make and a package index; nothing else.
 PYTHON ?= python3
+# What pip is asked for when training is tested; a CPU build is enough. See README, "Training".
+TORCH_SPEC ?= torch
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test check bench test-mutants clean
+.PHONY: quickstart install test test-train check bench test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -33,6 +35,11 @@ check: install ## Style, types, and which way imports point.
 
 bench: install ## Speed and memory, each beside a floor measured in the same run.
 	$(BIN)/python -m benchmarks --out benchmarks/out/bench.json
+
+test-train: install ## Training, with torch: minutes on a processor, no GPU.
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet $(TORCH_SPEC)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
+	$(BIN)/python -m pytest tests/torch
 
 test-mutants: install ## Flips every scoring decision once: each flip must fail a test.
 	$(BIN)/python -m tests.mutants

@@ -24,7 +24,7 @@ Guard = Callable[[ChatModel], ChatModel]
 """Wraps a model."""
 SIMULATORS = ("random",)
 """Scripted models for the user and the tools: `random` makes everything up."""
-SCHEMES = ("scripted", "openai", "gguf", "local", "recorded")
+SCHEMES = ("scripted", "openai", "gguf", "hf", "local", "recorded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Role:
     @property
     def name(self) -> str:
         """How it is called in records: a file by its name, an endpoint without anything secret."""
-        return f"{self.scheme}:{Path(self.argument).name if self.scheme in ('gguf', 'recorded') else self.argument}"
+        on_disk = self.scheme in ("gguf", "hf", "recorded")
+        return f"{self.scheme}:{Path(self.argument).name if on_disk else self.argument}"
 
 
 def role(text: str, option: str = "--agent") -> Role:
@@ -50,7 +51,7 @@ def role(text: str, option: str = "--agent") -> Role:
     scheme, colon, argument = text.partition(":")
     if not colon or not argument:
         first = {"--teacher": "procedural", "--user": "facts"}.get(option, "scripted:NAME")
-        forms = f"{first}, openai:MODEL@URL, gguf:PATH, local:NAME, recorded:PATH"
+        forms = f"{first}, openai:MODEL@URL, gguf:PATH, hf:PATH, local:NAME, recorded:PATH"
         raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
     known_ = SIMULATORS if option in ("--user", "--tools", "--teacher", "--judge") else tuple(AGENTS)
     if scheme == "scripted" and argument not in known_:
@@ -65,6 +66,10 @@ def role(text: str, option: str = "--agent") -> Role:
         remote(name, url, Settings(), {})  # refuses what is no URL
     if scheme in ("gguf", "recorded") and not Path(argument).is_file():
         raise InputError(f"{option}: there is no file '{argument}'")
+    if scheme == "hf" and not Path(argument).is_dir():
+        raise InputError(
+            f"{option}: there is no folder '{argument}'", way_out="hf: takes a folder in transformers' form"
+        )
     if scheme == "local":
         _fetched(argument, os.environ)
     return Role(scheme, argument)
@@ -121,6 +126,10 @@ async def open_model(
             finally:
                 await model.aclose()
         return
+    if who.scheme == "hf":
+        chat, form = _in_process(Path(who.argument), settings)
+        yield guard(chat), form
+        return
     if who.scheme == "recorded":
         from synthagent.llm.recording import Replayed, exchanges
         from synthagent.storage.journal import read
@@ -133,6 +142,17 @@ async def open_model(
         yield guard(made), "native"
     finally:
         await made.aclose()
+
+
+def _in_process(path: Path, settings: Settings) -> tuple[ChatModel, ToolForm]:
+    """A model in the form of transformers, and how it is told of tools."""
+    try:
+        from synthagent.training.policy import HFChat, load
+    except ImportError as error:
+        way_out = "PyTorch, then pip install 'synthagent[train]': see README, PyTorch"
+        raise InputError(f"hf: needs torch and transformers ({error})", way_out=way_out) from error
+    loaded = load(path, slots=settings.in_flight + 2)
+    return HFChat(loaded), "native" if loaded.tokenizer.knows_tools else "hermes"
 
 
 def remote(

@@ -16,6 +16,9 @@ from synthagent.simulation.model_agent import turn_of
 from synthagent.training.hf_model import HFModel, Sampled, Wish
 from synthagent.training.tokens import Scroll, Tokens, Tools, rendered
 
+LONGEST = 8192
+"""Tokens of a conversation, unless it is said otherwise."""
+
 
 class HFTokenizer:
     """A tokenizer of transformers, as `Scroll` wants one."""
@@ -27,6 +30,11 @@ class HFTokenizer:
     def ends(self) -> frozenset[int]:
         """Ids that end a turn of the assistant."""
         return self._ends
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the chat template has a place for tools; else they are told in the system prompt."""
+        return "tools" in str(self._tokenizer.chat_template)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
@@ -59,8 +67,12 @@ class Loaded:
         return self.tokenizer.decode(kept)
 
 
-def load(path: Path, *, slots: int = 32, length: int = 4096, dtype: Any = "auto") -> Loaded:
-    """A model from a folder as transformers saves them. Raises `InputError` when there is none, or no chat template."""
+def load(path: Path, *, slots: int = 32, length: int | None = None, dtype: Any = "auto") -> Loaded:
+    """A model from a folder as transformers saves them.
+
+    `length`: tokens that a conversation may have, as far as the model can read. Raises `InputError` when there is no
+    model, or no chat template.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, dtype=dtype).eval()
@@ -71,7 +83,8 @@ def load(path: Path, *, slots: int = 32, length: int = 4096, dtype: Any = "auto"
     configured = model.generation_config.eos_token_id if model.generation_config else None
     listed = configured if isinstance(configured, list) else [configured]
     ends = frozenset(i for i in (*listed, tokenizer.eos_token_id) if i is not None)
-    return Loaded(HFModel(model, ends, slots=slots, length=length), HFTokenizer(tokenizer, ends), f"hf:{path.name}")
+    window = min(length or LONGEST, getattr(model.config, "max_position_embeddings", LONGEST))
+    return Loaded(HFModel(model, ends, slots=slots, length=window), HFTokenizer(tokenizer, ends), f"hf:{path.name}")
 
 
 class HFChat:

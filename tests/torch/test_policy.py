@@ -15,10 +15,12 @@ from synthagent.errors import InputError
 from synthagent.llm.model import ChatRequest, ContextOverflow
 from synthagent.schema.episodes import AgentEvent, Limits, Stop
 from synthagent.simulation.episode import Cast, facts_user, play, prepare
+from synthagent.storage.task_file import write_tasks
 from synthagent.synthesis.personas import shipped as personas
 from synthagent.synthesis.procedural.domain import shipped
 from synthagent.synthesis.procedural.teacher import families
 from synthagent.training.policy import HFChat, Policy, load
+from tests.commands import synthagent
 
 TEMPLATES = Path(__file__).parent.parent / "data" / "templates"
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -107,3 +109,17 @@ def test_a_conversation_beyond_the_window_is_the_agents_own_end(folder, stage):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(InputError, match="no model that transformers can load"):
         load(tmp_path)
+
+
+def test_from_the_command_line_it_plays_like_any_other_agent(folder, stage, tmp_path):
+    tasks = tmp_path / "tasks.jsonl"
+    write_tasks(tasks, [stage.task])
+    (tmp_path / "settings.toml").write_text("max_tokens = 8\n[limits]\nturns = 2\n")
+    words = ("--agent", f"hf:{folder}", "-n", 2, "--config", tmp_path / "settings.toml", "--json")
+    done = synthagent("rollout", tasks, *words, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    assert done.json[0]["agent"] == f"hf:{folder.name}"
+    assert (done.json[0]["episodes"], done.json[0]["unscored"]) == (2, 0)
+    assert done.json[0]["tokens"] > 0
+    nowhere = synthagent("rollout", tasks, "--agent", "hf:nowhere", "--out", tmp_path / "other")
+    assert (nowhere.code, "there is no folder 'nowhere'" in nowhere.err) == (2, True)
