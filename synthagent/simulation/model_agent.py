@@ -33,7 +33,7 @@ class ModelAgent:
         """The model's turn. Raises `ModelFailed`, `ContextOverflow`."""
         number = sum(message["role"] == "assistant" for message in view.messages)
         request = ChatRequest(
-            messages=self._messages(view.messages),
+            messages=as_told(view.messages, self._form),
             tools=self._native_tools(view),
             temperature=self._sampling.temperature,
             max_tokens=self._sampling.max_tokens,
@@ -48,14 +48,16 @@ class ModelAgent:
             self._tools = tools_for(view.brief, view.protocol)
         return self._tools
 
-    def _messages(self, messages: Sequence[Message]) -> Sequence[Message]:
-        match self._form:
-            case "hermes":
-                return to_hermes(messages)
-            case "json":
-                return to_json(messages)
-            case "native":
-                return messages
+
+def as_told(messages: Sequence[Message], form: ToolForm) -> list[Message]:
+    """A history in the form in which the model is told of tools."""
+    match form:
+        case "hermes":
+            return to_hermes(messages)
+        case "json":
+            return to_json(messages)
+        case "native":
+            return list(messages)
 
 
 def turn_of(reply: ChatReply, form: ToolForm, number: int) -> AssistantTurn:

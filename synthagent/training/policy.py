@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from synthagent.errors import InputError
 from synthagent.llm.model import ChatReply, ChatRequest, ContextOverflow
 from synthagent.schema.messages import AssistantTurn, Message, Usage
-from synthagent.simulation.agent import ToolForm, View, to_hermes, to_json, tools_for
-from synthagent.simulation.model_agent import turn_of
+from synthagent.simulation.agent import ToolForm, View, tools_for
+from synthagent.simulation.model_agent import as_told, turn_of
 from synthagent.training.hf_model import HFModel, Sampled, Wish
 from synthagent.training.tokens import Scroll, Tokens, Tools, rendered
 
@@ -157,18 +157,9 @@ class Policy:
         """The tokens of everything that was said, with the head of the next turn."""
         if self._scroll is None:
             tools = tools_for(view.brief, view.protocol) if self._form == "native" else None
-            self._scroll = Scroll(self._loaded.tokenizer, self._as_told(view.messages), tools)
+            self._scroll = Scroll(self._loaded.tokenizer, as_told(view.messages, self._form), tools)
         else:
             last = max(n for n, message in enumerate(view.messages) if message["role"] == "assistant")
-            turn, *answers = self._as_told(view.messages[last:])
+            turn, *answers = as_told(view.messages[last:], self._form)
             self._scroll.heard(turn, answers)
         return self._scroll
-
-    def _as_told(self, messages: Sequence[Message]) -> list[Message]:
-        match self._form:
-            case "hermes":
-                return to_hermes(messages)
-            case "json":
-                return to_json(messages)
-            case "native":
-                return list(messages)
