@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from synthagent.errors import Blame, InputError
+from synthagent.errors import InputError
 from synthagent.intervals import wilson
 from synthagent.schema.record import Record
 from synthagent.schema.scores import Score, Scored
@@ -51,7 +51,7 @@ def passport(task: str, agent: str, scores: Iterable[Score], threshold: float = 
     rewards: list[float] = []
     unscored = 0
     for score in scores:
-        if isinstance(score, Scored) and score.blame in (None, Blame.AGENT):
+        if isinstance(score, Scored) and score.counts:
             rewards.append(score.reward)
         else:
             unscored += 1

@@ -95,7 +95,7 @@ def _rewards(run: Path, agent: str | None) -> dict[str, float]:
         if agent is not None and agent not in agents:
             raise InputError(f"--agent: '{agent}' did not play", where=str(run), way_out=f"{', '.join(agents)} did")
         for row in folder.index.rows():
-            if row.reward is not None and row.blame in (None, Blame.AGENT) and agent in (None, row.agent):
+            if row.reward is not None and row.counts and agent in (None, row.agent):
                 found[row.task_id].append(row.reward)
     return {task: sum(rewards) / len(rewards) for task, rewards in found.items()}
 

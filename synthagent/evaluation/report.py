@@ -98,13 +98,8 @@ def blames(rows: Iterable[EpisodeRow]) -> list[BlameLine]:
     return sorted(found, key=lambda line: -line.count)
 
 
-def _counts(row: EpisodeRow) -> bool:
-    """Whether the episode has a reward that says something of the agent."""
-    return row.reward is not None and row.blame in (None, Blame.AGENT)
-
-
 def _line(agent: str, rows: list[EpisodeRow]) -> AgentLine:
-    scored = [row for row in rows if _counts(row)]
+    scored = [row for row in rows if row.counts]
     interval = clustered([(row.family or row.task_id, row.reward) for row in scored if row.reward is not None])
     blame = Counter(str(found) for row in rows if (found := row.unscored_blame or row.blame))
     return AgentLine(
@@ -148,7 +143,7 @@ def compare(run: Iterable[EpisodeRow], other: Iterable[EpisodeRow]) -> list[Comp
 def _triples(rows: Iterable[EpisodeRow]) -> dict[str, list[tuple[str, str, float]]]:
     found: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
     for row in rows:
-        if row.reward is not None and _counts(row):
+        if row.reward is not None and row.counts:
             found[row.agent].append((row.family or row.task_id, row.task_id, row.reward))
     return found
 

@@ -75,6 +75,11 @@ class EpisodeRow(Record):
     """Of the episode's line in episodes.jsonl, in bytes."""
     length: int
 
+    @property
+    def counts(self) -> bool:
+        """Whether it has a reward that says something of the agent: see `Scored.counts`."""
+        return self.reward is not None and self.blame in (None, Blame.AGENT)
+
 
 TABLES = """
 CREATE TABLE marks (journal TEXT PRIMARY KEY, bytes INTEGER NOT NULL, tail TEXT NOT NULL) STRICT;
