@@ -40,7 +40,7 @@ class Settings(Record):
     """Sampling temperature of a model that plays the agent."""
     max_tokens: int = Field(default=1024, ge=1)
     """Longest turn of the agent, in tokens."""
-    tool_form: Literal["native", "hermes", "json"] | None = None
+    tool_form: Literal["native", "hermes", "json", "compact"] | None = None
     """How an agent's model is told of tools: by its chat template, or in the system prompt; unset: what suits it."""
     request_timeout: float = Field(default=300.0, gt=0)
     """Seconds that one model call may take."""

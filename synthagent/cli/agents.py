@@ -147,12 +147,14 @@ async def open_model(
 def _in_process(path: Path, settings: Settings) -> tuple[ChatModel, ToolForm]:
     """A model in the form of transformers, and how it is told of tools."""
     try:
-        from synthagent.training.policy import HFChat, load
+        from synthagent.training.hf_tokenizer import HFTokenizer, form_for
+        from synthagent.training.loading import HFChat, load
     except ImportError as error:
         way_out = "PyTorch, then pip install 'synthagent[train]': see README, PyTorch"
         raise InputError(f"hf: needs torch and transformers ({error})", way_out=way_out) from error
-    loaded = load(path, slots=settings.in_flight + 2)
-    return HFChat(loaded), "native" if loaded.tokenizer.knows_tools else "hermes"
+    policy = load(path, slots=settings.in_flight + 2)
+    assert isinstance(policy.tokenizer, HFTokenizer)
+    return HFChat(policy), form_for(policy.tokenizer)
 
 
 def remote(

@@ -287,11 +287,12 @@ def rollout(
     turns: Annotated[int | None, typer.Option(help="Most turns an episode.", min=1)] = None,
     tokens: Annotated[int | None, typer.Option(help="Most response tokens an episode.", min=1)] = None,
     malformed: Annotated[int | None, typer.Option(help="Most malformed calls an episode.", min=1)] = None,
+    errors: Annotated[int | None, typer.Option(help="Most failed tool calls an episode.", min=1)] = None,
     seconds: Annotated[
         float | None, typer.Option(help="Most seconds an episode; beyond it is unscored.", min=0)
     ] = None,
     tool_form: Annotated[
-        str | None, typer.Option(help="How the agent's model is told of tools: native, hermes or json.")
+        str | None, typer.Option(help="How the agent's model is told of tools: native, hermes, json or compact.")
     ] = None,
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
@@ -305,8 +306,8 @@ def rollout(
 
     options = {
         "in_flight": in_flight, "temperature": temperature, "max_tokens": max_tokens, "turns": turns, "tokens": tokens,
-        "malformed": malformed, "seconds": seconds, "key_env": key_env, "request_timeout": request_timeout,
-        "threads": threads, "tool_form": tool_form, "reward": reward,
+        "malformed": malformed, "errors": errors, "seconds": seconds, "key_env": key_env,
+        "request_timeout": request_timeout, "threads": threads, "tool_form": tool_form, "reward": reward,
     }  # fmt: skip
     with_ = others(user, tools, map_, map_store, tasks, faults, lint=lint, bench=bench(judge, judge_mode))
     run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)

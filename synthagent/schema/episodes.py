@@ -19,12 +19,13 @@ class Stop(StrEnum):
     TURN_LIMIT = "turn_limit"
     TOKEN_LIMIT = "token_limit"
     MALFORMED_LIMIT = "malformed_limit"
+    ERROR_LIMIT = "error_limit"
     TIME_LIMIT = "time_limit"
     FAILED = "failed"
 
 
 class Limits(Record):
-    """When an episode is cut. Turn, token and malformed limits are scored as they stand; a time limit is not."""
+    """When an episode is cut. All limits but that of time are scored as they stand."""
 
     turns: int = Field(default=40, ge=1)
     """Assistant messages (paper: 16; composed tasks take more). Screening plays under the same limit."""
@@ -32,6 +33,8 @@ class Limits(Record):
     """Response tokens, summed over turns (paper: 13,000)."""
     malformed: int = Field(default=5, ge=1)
     """Malformed calls and turns."""
+    errors: int | None = Field(default=None, ge=1)
+    """Tool calls that fail, malformed ones included; unset: no limit."""
     seconds: float = Field(default=600.0, gt=0)
     """Wall-clock time."""
 

@@ -15,12 +15,13 @@ import orjson
 
 from synthagent.prompts import fingerprint, render
 from synthagent.schema.messages import AssistantTurn, Message, Protocol, ToolCall
-from synthagent.schema.tasks import Brief
+from synthagent.schema.tasks import Brief, Tool
 
-ToolForm = Literal["native", "hermes", "json"]
+ToolForm = Literal["native", "hermes", "json", "compact"]
 """`native`: tools go through the chat template. `hermes`: as lines in the system prompt, calls as `<tool_call>`.
 
 `json`: likewise, calls as fenced JSON, for models that write nothing else, whatever their template says.
+`compact`: as `hermes` with the shortest prompt that says it all, for models that are trained on it.
 """
 
 OPENING = "simulation/opening"
@@ -61,7 +62,7 @@ class Agent(Structural):
 
 def opening(brief: Brief, protocol: Protocol, now: str, form: ToolForm = "native") -> list[Message]:
     """The first messages of an episode: the only author of the system prompt, for every trainer and wire."""
-    tools = [compact(tool) for tool in tools_for(brief, protocol)] if form != "native" else []
+    tools = _tool_lines(brief, protocol, form)
     system = render(OPENING, protocol=protocol, rules=brief.rules, compact_tools=tools, form=form, today=_day(now))
     return [{"role": "system", "content": system}, {"role": "user", "content": brief.instruction}]
 
@@ -77,15 +78,39 @@ def tools_for(brief: Brief, protocol: Protocol) -> list[dict[str, Any]]:
     return [*tools, ASK_USER] if protocol == "tools" else tools
 
 
+def _tool_lines(brief: Brief, protocol: Protocol, form: ToolForm) -> list[str]:
+    """The tools as the system prompt lists them; none where the chat template does."""
+    match form:
+        case "native":
+            return []
+        case "compact":
+            asking = [_signature(ASK_USER["function"])] if protocol == "tools" else []
+            return [*(f"{_signature(tool.function.model_dump())}{_gives(tool)}" for tool in brief.tools), *asking]
+        case "hermes" | "json":
+            return [compact(tool) for tool in tools_for(brief, protocol)]
+
+
 def compact(tool: dict[str, Any]) -> str:
     """One line a tool, for small models: `renew_loan(loan_id, new_due: date) - Extend a loan.`"""
     function = tool["function"]
+    return f"{_signature(function)} - {function['description']}"
+
+
+def _gives(tool: Tool) -> str:
+    """What a tool's result holds: ` -> member_id, status`, or ` -> [loan_id, due]` for a list of rows."""
+    items = tool.outputs.get("items")
+    names = (items if isinstance(items, dict) else tool.outputs).get("properties", {})
+    told = ", ".join(map(str, names)) if isinstance(names, dict) else ""
+    return f" -> [{told}]" if told and isinstance(items, dict) else f" -> {told}" if told else ""
+
+
+def _signature(function: dict[str, Any]) -> str:
     required = set(function["parameters"].get("required", ()))
     parts = []
     for name, schema in function["parameters"].get("properties", {}).items():
         kind = schema.get("format") or ("|".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type"))
         parts.append(f"{name}{'' if name in required else '?'}{'' if kind in (None, 'string') else f': {kind}'}")
-    return f"{function['name']}({', '.join(parts)}) - {function['description']}"
+    return f"{function['name']}({', '.join(parts)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class _Run:
     events: list[Event] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     malformed: int = 0
+    errors: int = 0
     turns: int = 0
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -179,6 +180,8 @@ class _Run:
                 return stop
             if self.malformed >= self.limits.malformed:
                 return Stop.MALFORMED_LIMIT
+            if self.limits.errors is not None and self.errors >= self.limits.errors:
+                return Stop.ERROR_LIMIT
             if self.usage.completion >= self.limits.tokens:
                 return Stop.TOKEN_LIMIT
             if self.turns >= self.limits.turns:
@@ -251,6 +254,7 @@ class _Run:
                 seconds=round(self.clock() - before, 6),
             )
         )
+        self.errors += not result.ok
         if result.error in ("malformed", "unknown_tool", "bad_arguments"):
             self.malformed += 1
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": result.response})

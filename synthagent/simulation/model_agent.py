@@ -52,7 +52,7 @@ class ModelAgent:
 def as_told(messages: Sequence[Message], form: ToolForm) -> list[Message]:
     """A history in the form in which the model is told of tools."""
     match form:
-        case "hermes":
+        case "hermes" | "compact":
             return to_hermes(messages)
         case "json":
             return to_json(messages)
@@ -63,7 +63,7 @@ def as_told(messages: Sequence[Message], form: ToolForm) -> list[Message]:
 def turn_of(reply: ChatReply, form: ToolForm, number: int) -> AssistantTurn:
     """A model's reply as a turn. Call ids are made unique within the episode: servers repeat them."""
     content, calls, malformed = reply.content, reply.tool_calls, ()  # type: str, tuple[ToolCall, ...], tuple[str, ...]
-    if form == "hermes" or (not calls and "<tool_call>" in content):
+    if form in ("hermes", "compact") or (not calls and "<tool_call>" in content):
         content, written, malformed = from_hermes(content, number)
         calls = (*calls, *written)
     if form == "json" and not calls:

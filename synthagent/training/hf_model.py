@@ -15,29 +15,10 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from synthagent.training.sampling import Sampled, Wish
+
 SHARED = 16
 """Tokens from which on a prefix that another conversation has is copied and not computed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """What the model wrote."""
-
-    ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    """Under the distribution that was sampled from: temperature included."""
-    ended: bool
-    """It came to an end of turn; else it was cut off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How a turn is sampled."""
-
-    max_tokens: int
-    temperature: float = 1.0
-    """0: always the likeliest."""
-    seed: int = 0
 
 
 @dataclass

@@ -108,6 +108,11 @@ class Scroll:
         self._logprobs += [0.0] * len(ids)
 
     @property
+    def written(self) -> int:
+        """Tokens that the policy wrote."""
+        return sum(self._mask)
+
+    @property
     def tokens(self) -> Tokens:
         """What there is so far, without context after the policy's last word: nothing is learnt from that."""
         end = len(self._mask) - self._mask[::-1].index(1) if 1 in self._mask else len(self._mask)

@@ -94,6 +94,18 @@ def test_the_opening_for_small_models_lists_each_tool_in_a_line():
     assert "ask_user(question)" in opening(library().brief, "tools", NOW, "hermes")[0]["content"]
 
 
+def test_the_compact_form_says_what_the_long_one_says_in_fewer_words():
+    brief = library().brief
+    long, short = (opening(brief, "text", NOW, form)[0]["content"] for form in ("hermes", "compact"))
+    assert len(short) < 0.7 * len(long)
+    for tool in brief.tools:
+        assert f"{tool.name}(" in short
+    for rule in brief.rules:
+        assert rule in short
+    assert " -> [" in short
+    assert "<tool_call>" in short
+
+
 def test_a_compact_line_shows_kinds_choices_and_what_may_be_left_out():
     one = tool("book", "write", None, "seats", day={"type": "string", "enum": ["Mon", "Tue"]}, seats=WHOLE, name=TEXT)
     (shown,) = tools_for(library().brief.model_copy(update={"tools": (one,)}), "text")

@@ -201,6 +201,13 @@ async def test_an_episode_ends_after_too_many_malformed_calls(error):
     assert (episode.stop, episode.malformed, episode.turns) == (Stop.MALFORMED_LIMIT, 3, 3)
 
 
+async def test_an_episode_ends_after_too_many_failed_calls_of_whatever_kind():
+    lost = ("list_loans", {"member_id": "M-9"})
+    turns = [calling(lost), calling(("fly", {})), calling(LOANS), calling(lost), "Done."]
+    episode = await episode_of(*turns, limits=Limits(errors=3))
+    assert (episode.stop, episode.turns, episode.malformed) == (Stop.ERROR_LIMIT, 4, 1)
+
+
 async def test_unknown_tools_and_empty_turns_are_malformed_but_failed_preconditions_are_not():
     lost = ("list_loans", {"member_id": "M-9"})
     episode = await episode_of(calling(("fly", {})), "", calling(lost, lost, lost), "Done.", limits=Limits(malformed=3))

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from synthagent.training.hf_model import HFModel, Wish
+from synthagent.training.hf_model import HFModel
+from synthagent.training.sampling import Wish
 
 END = 3
 SHAPE = {

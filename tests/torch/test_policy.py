@@ -19,7 +19,8 @@ from synthagent.storage.task_file import write_tasks
 from synthagent.synthesis.personas import shipped as personas
 from synthagent.synthesis.procedural.domain import shipped
 from synthagent.synthesis.procedural.teacher import families
-from synthagent.training.policy import HFChat, Policy, load
+from synthagent.training.loading import HFChat, load
+from synthagent.training.policy import PolicyAgent
 from tests.commands import synthagent
 
 TEMPLATES = Path(__file__).parent.parent / "data" / "templates"
@@ -62,7 +63,7 @@ def stage():
 
 @pytest.mark.parametrize("form", ["native", "hermes", "json"])
 def test_an_episodes_tokens_are_those_that_were_sampled(loaded, stage, form):
-    policy = Policy(loaded, form, max_tokens=12, temperature=1.0, seed=4)
+    policy = PolicyAgent(loaded, form, max_tokens=12, temperature=1.0, seed=4)
     played = anyio.run(play, stage, Cast(policy, facts_user(stage), "text", form), Limits(turns=4))
     tokens = policy.tokens
     turns = [event for event in played.episode.events if isinstance(event, AgentEvent)]
@@ -76,7 +77,7 @@ def test_an_episodes_tokens_are_those_that_were_sampled(loaded, stage, form):
 
 def test_the_same_seed_plays_the_same_episode(loaded, stage):
     def once(seed):
-        policy = Policy(loaded, "hermes", max_tokens=10, temperature=1.0, seed=seed)
+        policy = PolicyAgent(loaded, "hermes", max_tokens=10, temperature=1.0, seed=seed)
         anyio.run(play, stage, Cast(policy, facts_user(stage), "text", "hermes"), Limits(turns=3))
         return policy.tokens.ids
 
@@ -99,7 +100,7 @@ def test_as_a_chat_model_it_answers_what_it_is_asked(loaded):
 
 def test_a_conversation_beyond_the_window_is_the_agents_own_end(folder, stage):
     small = load(folder, slots=1, length=300)
-    policy = Policy(small, "native", max_tokens=12, temperature=1.0, seed=4)
+    policy = PolicyAgent(small, "native", max_tokens=12, temperature=1.0, seed=4)
     played = anyio.run(play, stage, Cast(policy, facts_user(stage)), Limits())
     assert (played.episode.stop, played.episode.failure) == (Stop.TOKEN_LIMIT, None)
     with pytest.raises(ContextOverflow, match="the window holds 300"):
