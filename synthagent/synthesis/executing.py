@@ -9,7 +9,7 @@ import orjson
 
 from synthagent.errors import TaskFault
 from synthagent.schema.tasks import AskStep, CallStep, ReferenceStep, SayStep
-from synthagent.simulation.scripted_agents import resolve
+from synthagent.simulation.reference_agent import resolve
 from synthagent.simulation.states import RowChange, diff
 from synthagent.simulation.world import Blueprint, LiveWorld, ToolResult
 

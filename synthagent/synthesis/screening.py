@@ -22,8 +22,9 @@ from synthagent.schema.tasks import AskStep, CallStep, Fact, ReferenceStep, Rubr
 from synthagent.scoring.scorer import score
 from synthagent.simulation.agent import Agent
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
+from synthagent.simulation.reference_agent import Reference, resolve
 from synthagent.simulation.response_map import Tools
-from synthagent.simulation.scripted_agents import Reference, Says, resolve
+from synthagent.simulation.scripted_agents import Says
 from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.executing import facts_used, renumbered

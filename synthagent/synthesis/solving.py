@@ -24,7 +24,7 @@ from synthagent.schema.tasks import (
 from synthagent.simulation.arguments import Schema
 from synthagent.simulation.compiling import compile_world
 from synthagent.simulation.hearing import Listener
-from synthagent.simulation.scripted_agents import dig
+from synthagent.simulation.reference_agent import dig
 from synthagent.simulation.values import mentions
 from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.drafts import Name, ToolDraft

@@ -12,6 +12,7 @@ from synthagent.llm.model import ChatReply, ChatRequest, ContextOverflow
 from synthagent.schema.messages import Usage
 from synthagent.training.hf_model import HFModel
 from synthagent.training.hf_tokenizer import HFTokenizer, ends_of
+from synthagent.training.packed import ATTENTION
 from synthagent.training.policy import Policy
 from synthagent.training.sampling import Wish
 from synthagent.training.tokens import rendered
@@ -38,7 +39,9 @@ def weights(path: Path, dtype: Any = "auto") -> Weights:
     """A model from a folder. Raises `InputError` when there is no model, or no chat template."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, dtype=dtype).eval()
+        model = AutoModelForCausalLM.from_pretrained(
+            path, local_files_only=True, dtype=dtype, attn_implementation=ATTENTION
+        ).eval()
     except (OSError, ValueError) as error:
         raise InputError(f"no model that transformers can load: {error}", where=str(path)) from error
     if not tokenizer.chat_template:

@@ -130,6 +130,15 @@ class Checking(Record):
     """Only the first so many."""
 
 
+class Sft(Record):
+    """The cold start: what is imitated."""
+
+    threshold: float = Field(default=1.0, gt=0, le=1)
+    """Least reward of a demonstration."""
+    batch: int | None = Field(default=None, ge=1)
+    """Demonstrations an update; unset: one of each domain, and at least 8."""
+
+
 class Recipe(Record):
     """A training run without its files."""
 
@@ -152,6 +161,7 @@ class Recipe(Record):
     loss: Loss = Loss()
     optimiser: Optimiser = Optimiser()
     lora: Lora | None = None
+    sft: Sft = Sft()
     checking: Checking = Checking()
 
     def steps_for(self, tasks: int) -> int:

@@ -20,7 +20,7 @@ from synthagent.schema.scores import Scored
 from synthagent.schema.tasks import AskStep, CallStep, Criterion, ReferenceStep, Task
 from synthagent.scoring.scorer import score
 from synthagent.simulation.episode import Stage, prepare
-from synthagent.simulation.scripted_agents import Reference
+from synthagent.simulation.reference_agent import Reference
 from synthagent.synthesis.executing import run
 from synthagent.synthesis.personas import shipped as personas
 from synthagent.synthesis.procedural.domain import shipped

@@ -17,7 +17,7 @@ from synthagent.schema.tasks import Fact, Request, SayStep, Task, identified
 from synthagent.simulation.agent import View
 from synthagent.simulation.episode import Stage, facts_user, prepare
 from synthagent.simulation.model_agent import ModelAgent, Sampling
-from synthagent.simulation.scripted_agents import speak
+from synthagent.simulation.reference_agent import speak
 from tests.builders import ToolUse, library, library_uses, played
 
 PROTOCOLS = get_args(Protocol)

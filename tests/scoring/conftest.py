@@ -18,7 +18,7 @@ from synthagent.scoring.checks import Evidence, Finding, decide
 from synthagent.scoring.scorer import score
 from synthagent.simulation.agent import Agent, View
 from synthagent.simulation.episode import Cast, Played, Stage, facts_user, play, prepare
-from synthagent.simulation.scripted_agents import Reference, call, speak
+from synthagent.simulation.reference_agent import Reference, call, speak
 
 LIMITS = Limits(turns=40, seconds=60.0)
 _CHECK: TypeAdapter[Any] = TypeAdapter(Check)

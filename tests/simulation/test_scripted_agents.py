@@ -11,7 +11,8 @@ from synthagent.schema.tasks import AskStep, CallStep, Request, SayStep, identif
 from synthagent.scoring.scorer import score
 from synthagent.simulation.agent import View, opening
 from synthagent.simulation.episode import prepare
-from synthagent.simulation.scripted_agents import AGENTS, Reference, dig, resolve, scripted
+from synthagent.simulation.reference_agent import Reference, dig, resolve
+from synthagent.simulation.scripted_agents import AGENTS, scripted
 from tests.builders import NOW, library, played, replies_in, tools_in
 
 STAGE = prepare(library())

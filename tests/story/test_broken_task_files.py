@@ -10,7 +10,7 @@ import pytest
 from synthagent.errors import TaskFault
 from synthagent.schema.record import dump
 from synthagent.schema.tasks import SCHEMA, CallStep, Task
-from synthagent.simulation.scripted_agents import resolve
+from synthagent.simulation.reference_agent import resolve
 
 Edit = Callable[[dict[str, Any]], None]
 

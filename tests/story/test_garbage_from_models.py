@@ -12,7 +12,7 @@ from synthagent.schema.episodes import FormEvent, Limits, Stop, ToolEvent
 from synthagent.schema.scores import Scored, Unscored
 from synthagent.simulation.episode import Cast, facts_user, prepare
 from synthagent.simulation.model_agent import ModelAgent, Sampling
-from synthagent.simulation.scripted_agents import call
+from synthagent.simulation.reference_agent import call
 
 PROSE = "I would first look up the member and then, having considered the options, extend the loan."
 BROKEN = '<tool_call>{"name": "find_member", "arguments": {"name": "Em'

@@ -10,7 +10,8 @@ from synthagent.schema.scores import Scored
 from synthagent.schema.tasks import Task
 from synthagent.scoring.scorer import score
 from synthagent.simulation.episode import Cast, facts_user, play, prepare
-from synthagent.simulation.scripted_agents import Reference, scripted
+from synthagent.simulation.reference_agent import Reference
+from synthagent.simulation.scripted_agents import scripted
 from synthagent.synthesis.branching import why_not
 from synthagent.synthesis.evolving import evolved, worth_growing
 from synthagent.synthesis.red_team import too_easy

@@ -9,7 +9,7 @@ from synthagent.schema.episodes import Limits
 from synthagent.schema.record import canonical, dump
 from synthagent.schema.tasks import AskStep, CallStep, identified
 from synthagent.simulation.episode import Cast, facts_user, play, prepare
-from synthagent.simulation.scripted_agents import Reference
+from synthagent.simulation.reference_agent import Reference
 from synthagent.synthesis.procedural.domain import shipped
 from synthagent.synthesis.screening import objections
 

@@ -12,7 +12,7 @@ from synthagent.schema.record import dump
 from synthagent.schema.scores import Scored
 from synthagent.scoring.scorer import score
 from synthagent.simulation.episode import Cast, facts_user, play, prepare
-from synthagent.simulation.scripted_agents import Reference
+from synthagent.simulation.reference_agent import Reference
 from synthagent.synthesis.perturbing import KINDS, Names, _bound, perturbed
 from synthagent.synthesis.screening import objections
 from synthagent.synthesis.synonyms import SYNONYMS

@@ -14,7 +14,7 @@ from synthagent.schema.messages import Protocol, Usage
 from synthagent.schema.scores import Scored
 from synthagent.scoring.scorer import score
 from synthagent.simulation.episode import Cast, facts_user, play, prepare
-from synthagent.simulation.scripted_agents import Reference
+from synthagent.simulation.reference_agent import Reference
 from synthagent.synthesis.screening import objections, pending
 from synthagent.synthesis.teaching import Desk, Outcome, Plan, fingerprints, outcome_of
 from tests import teachers
