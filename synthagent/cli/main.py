@@ -205,12 +205,13 @@ def perturb(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the tasks go (JSONL).", show_default=False)],
     seed: Annotated[int, typer.Option(help="Same seed, same names.")] = 0,
     kinds: Annotated[
-        str | None, typer.Option(help="Comma-separated: names, parameters, order, wording; default all.")
+        str | None,
+        typer.Option(help="Comma-separated: names, parameters, order, wording; default these. Or: no-gap."),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Verify every task by execution before it is written.")] = True,
     json: Json = False,
 ) -> None:
-    """Rename, reorder and reword the tools of tasks; what they ask and what they are worth stays."""
+    """Rename, reorder and reword the tools of tasks, which changes nothing in their worth; or close their gap."""
     from synthagent.cli.perturb import run_perturb
 
     run_perturb(tasks, out, seed, kinds, verify, json)

@@ -1,4 +1,4 @@
-"""perturb: the same tasks under other names."""
+"""perturb: the same tasks under other names, or without their information gap."""
 
 import asyncio
 import time
@@ -15,14 +15,15 @@ from synthagent.storage.journal import Journal
 from synthagent.storage.task_file import read_tasks, write_tasks
 from synthagent.synthesis.perturbing import KINDS, Kind, perturbed
 from synthagent.synthesis.screening import objections
+from synthagent.synthesis.ungapped import without_gap
+
+WITHOUT_GAP = "no-gap"
+"""The kind that is none of `KINDS`: it changes what a task asks, so it is never part of "all"."""
 
 
 def run_perturb(path: Path, out: Path, seed: int, kinds: str | None, verify: bool, json: bool) -> None:
-    """Writes every task under other names; families that do not hold afterwards go to `out`.d/rejected.jsonl."""
-    chosen = tuple(part.strip() for part in kinds.split(",")) if kinds else KINDS
-    wrong = [kind for kind in chosen if kind not in KINDS]
-    if wrong:
-        raise InputError(f"--kinds: '{wrong[0]}' is not known", way_out=f"known: {', '.join(KINDS)}")
+    """Writes every task changed; families that do not hold afterwards go to `out`.d/rejected.jsonl."""
+    chosen = _kinds(kinds)
     begun = time.monotonic()
     grouped: dict[str, list[Task]] = defaultdict(list)
     for task in read_tasks(path):
@@ -39,11 +40,12 @@ def run_perturb(path: Path, out: Path, seed: int, kinds: str | None, verify: boo
         def tasks() -> Iterator[Task]:
             nonlocal rejected
             for name, family in grouped.items():
-                new = [perturbed(task, seed, cast(tuple[Kind, ...], chosen)) for task in family]
-                found = [str(o) for o in runner.run(objections(new))] if verify else []
+                new, found = _changed(family, seed, chosen)
+                if verify and not found:
+                    found = [str(o) for o in runner.run(objections(new))]
                 tick(f"({rejected} rejected)")
                 if found:
-                    rejected += len(new)
+                    rejected += len(family)
                     journal.append({"family": name, "reasons": found})
                 else:
                     yield from new
@@ -59,3 +61,23 @@ def run_perturb(path: Path, out: Path, seed: int, kinds: str | None, verify: boo
         print_json(result)
     else:
         say(f"{count} tasks in {out}, {rejected} rejected (reasons in {folder / 'rejected.jsonl'})")
+
+
+def _kinds(text: str | None) -> tuple[str, ...]:
+    """The kinds that were asked for. Raises `InputError` for one that does not exist."""
+    chosen = tuple(part.strip() for part in text.split(",")) if text else KINDS
+    known = (*KINDS, WITHOUT_GAP)
+    wrong = [kind for kind in chosen if kind not in known]
+    if wrong:
+        raise InputError(f"--kinds: '{wrong[0]}' is not known", way_out=f"known: {', '.join(known)}")
+    return chosen
+
+
+def _changed(family: list[Task], seed: int, chosen: tuple[str, ...]) -> tuple[list[Task], list[str]]:
+    """The family changed, and why it cannot be."""
+    names = cast(tuple[Kind, ...], tuple(kind for kind in chosen if kind != WITHOUT_GAP))
+    try:
+        told = [without_gap(task) for task in family] if WITHOUT_GAP in chosen else family
+    except InputError as error:
+        return [], [str(error)]
+    return [perturbed(task, seed, names) for task in told], []

@@ -29,6 +29,7 @@ from synthagent.simulation.values import kind_of, mentions
 from synthagent.simulation.world import Blueprint
 from synthagent.synthesis.executing import facts_used, renumbered
 from synthagent.synthesis.leaks import leaked_facts, leaking_tools, named_tools
+from synthagent.synthesis.ungapped import NO_GAP
 
 _LIMITS = Limits()
 
@@ -153,8 +154,13 @@ def positive(check: Check) -> bool:
 
 def _leaks(task: Task) -> Iterator[str]:
     brief, hidden = task.brief, task.hidden
-    yield from leaked_facts(brief.instruction, brief.rules, hidden)
-    yield from leaking_tools(brief.tools, hidden)
+    if NO_GAP in task.provenance.features:
+        for fact in hidden.facts:
+            if not mentions(brief.instruction, fact.value):
+                yield f"the task has no information gap, but the instruction does not say fact '{fact.id}'"
+    else:
+        yield from leaked_facts(brief.instruction, brief.rules, hidden)
+        yield from leaking_tools(brief.tools, hidden)
     yield from named_tools(brief.instruction, [tool.name for tool in brief.tools])
 
 
@@ -385,6 +391,8 @@ def _tells(value: Any, fact: Fact) -> bool:
 async def _necessity(stage: Stage, used: set[str], tools: Tools | None) -> AsyncIterator[str]:
     """Each hidden fact matters: without asking for it, and with another value, the reference is worth less."""
     task = stage.task
+    if NO_GAP in task.provenance.features:
+        return  # nothing has to be asked
     asked = {step.ask for step in task.reference if isinstance(step, AskStep)}
     for fact in task.hidden.facts:
         if fact.id not in asked:

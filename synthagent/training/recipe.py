@@ -1,8 +1,9 @@
 """A recipe: everything about a training run that is not a file. TOML in, frozen record out. No torch here."""
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -169,13 +170,63 @@ class Recipe(Record):
         return self.steps or max(1, round(self.epochs * tasks / self.rollouts.tasks))
 
 
+Place = tuple[str | int, ...]
+"""Where a value stands: the names of its tables, its own, and what is within it."""
+
+
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a TOML file. Raises `InputError` naming file and field."""
+    """A recipe from a TOML file.
+
+    With `extends = "other.toml"`, beside its tables, a file states only what differs from another: the path is relative
+    to its own folder, tables are merged key by key, everything else is replaced. Raises `InputError` naming the field
+    and the file that states it.
+    """
+    stated, origins = _stated(path, ())
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path)) from error
+        return Recipe.model_validate(stated)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{field}: {first['msg']}", where=str(path)) from error
+        said = f"{field}: {first['msg']}" if field else first["msg"]
+        raise InputError(said, where=str(_origin(first["loc"], origins, path))) from error
+
+
+def _stated(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Place, Path]]:
+    """What a file and those it extends state, and which file states it; `above`: the files that extend it."""
+    if any(path.resolve() == one.resolve() for one in above):
+        way = " -> ".join(one.name for one in (*above, path))
+        raise InputError(f"extends: goes round in a circle: {way}", where=str(above[-1]))
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path)) from error
+    base = own.pop("extends", None)
+    if base is None:
+        return own, dict.fromkeys(_places(own), path)
+    if not isinstance(base, str):
+        raise InputError("extends: must be the path of one file", where=str(path))
+    if not (path.parent / base).is_file():
+        raise InputError(f"extends: there is no file {base}", where=str(path))
+    stated, origins = _stated(path.parent / base, (*above, path))
+    return _merged(stated, own), origins | dict.fromkeys(_places(own), path)
+
+
+def _places(table: Mapping[str, Any], above: Place = ()) -> Iterator[Place]:
+    for key, value in table.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from _places(value, (*above, key))
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(base)
+    for key, value in own.items():
+        old = base.get(key)
+        found[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return found
+
+
+def _origin(place: Place, origins: Mapping[Place, Path], otherwise: Path) -> Path:
+    """The file that states what a complaint is about, or the innermost table around it."""
+    parts = [place[:end] for end in range(len(place), 0, -1)]
+    return next((origins[part] for part in parts if part in origins), otherwise)

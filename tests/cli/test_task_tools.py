@@ -89,6 +89,20 @@ def test_a_kind_that_is_not_known_names_those_that_are(cli, tasks: Path, tmp_pat
     assert (done.code, "'colours'" in done.err, "wording" in done.err) == (2, True, True)
 
 
+def test_tasks_lose_their_information_gap(cli, tasks: Path, tmp_path: Path):
+    out = tmp_path / "told.jsonl"
+    done = cli("perturb", tasks, "--kinds", "no-gap", "--out", out, "--json")
+    assert (done.code, done.json["perturbed"], done.json["rejected"]) == (0, 8, 0)
+    assert cli("check", out).code == 0
+    old, new = rows(tasks), rows(out)
+    asked, told = ([one["brief"]["instruction"] for one in tasks_] for tasks_ in (old, new))
+    assert [text.startswith(before) for before, text in zip(asked, told, strict=True)] == [True] * 8
+    assert [one["brief"]["tools"] for one in new] == [one["brief"]["tools"] for one in old]
+    both = tmp_path / "both.jsonl"
+    assert cli("perturb", tasks, "--kinds", "no-gap,names", "--out", both).code == 0
+    assert [set(one["provenance"]["features"]) >= {"no_gap", "perturbed"} for one in rows(both)] == [True] * 8
+
+
 # ---- audit
 
 
