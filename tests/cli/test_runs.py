@@ -40,7 +40,7 @@ def test_a_comparison_is_paired_by_task(cli, tasks: Path, played: Path, tmp_path
     told = cli("report", played, "--compare", other, "--json").json
     assert list(told) == ["agents", "comparison", "changes"]
     assert [list(line) for line in told["comparison"]] == 2 * [
-        ["agent", "tasks", "families", "difference", "low", "high"]
+        ["agent", "tasks", "families", "difference", "low", "high", "detectable"]
     ]
     best = told["comparison"][0]
     assert (best["agent"], best["tasks"], best["difference"]) == ("scripted:reference", 8, 1.0)
