@@ -98,8 +98,8 @@ def test_the_compact_form_says_what_the_long_one_says_in_fewer_words():
     brief = library().brief
     long, short = (opening(brief, "text", NOW, form)[0]["content"] for form in ("hermes", "compact"))
     assert len(short) < 0.7 * len(long)
-    for tool in brief.tools:
-        assert f"{tool.name}(" in short
+    for offered in brief.tools:
+        assert f"{offered.name}(" in short
     for rule in brief.rules:
         assert rule in short
     assert " -> [" in short
