@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthagent.intervals import clustered, paired, student, wilson
+from synthagent.intervals import averaged, clustered, detectable, paired, student, wilson
 
 VALUES = st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 1)), min_size=1, max_size=30)
 
@@ -123,6 +123,59 @@ def test_what_grew_has_a_positive_difference_and_what_shrank_a_negative_one():
 
 def test_nothing_shared_is_no_difference():
     assert paired([("a", "a1", 1.0)], [("b", "b1", 0.0)]) is None
+
+
+def test_a_mean_over_tasks_averages_the_tries_of_each_first():
+    rows = [("a", "a1", 0.0), ("a", "a1", 1.0), ("a", "a1", 1.0), ("a", "a2", 0.5), ("b", "b1", 1.0)]
+    assert averaged(rows) == clustered([("a", 2 / 3), ("a", 0.5), ("b", 1.0)])
+    assert averaged([]) is None
+
+
+# ---- what can be found
+
+
+def compared(random, effect, families, each, tries=3):
+    """A paired comparison in which families differ in what they gain, and every try is noisy."""
+    before, after = [], []
+    for family in map(str, range(families)):
+        gain = random.gauss(effect, 0.15)
+        for task in (f"{family}/{number}" for number in range(each)):
+            level = random.random()
+            before += [(family, task, level + random.gauss(0, 0.4)) for _ in range(tries)]
+            after += [(family, task, level + gain + random.gauss(0, 0.4)) for _ in range(tries)]
+    return paired(before, after)
+
+
+@pytest.mark.parametrize(("families", "each"), [(8, 4), (25, 2)])
+def test_the_smallest_detectable_difference_is_found_in_four_cases_of_five(families, each):
+    random = Random(5)
+    effect = mean(detectable(compared(random, 0.0, families, each)) for _ in range(150))
+    found = [compared(random, effect, families, each) for _ in range(400)]
+    assert 0.75 <= mean(one.low > 0 for one in found) <= 0.85
+    half = [compared(random, effect / 2, families, each) for _ in range(400)]
+    assert mean(one.low > 0 for one in half) < 0.4
+
+
+def test_a_smallest_detectable_difference_computed_by_hand():
+    found = paired([(f, f, 0.0) for f in "abc"], [("a", "a", 0.0), ("b", "b", 0.3), ("c", "c", 0.6)])
+    # mean 0.3; residuals -0.3, 0, 0.3; variance 3/2 * 0.18 / 9 = 0.03; t with 2 degrees of freedom 4.302653
+    assert detectable(found) == pytest.approx((4.302653 + 0.841621) * math.sqrt(0.03), rel=1e-6)
+
+
+@settings(deadline=None)
+@given(VALUES, st.floats(0.1, 10))
+def test_what_can_be_detected_lies_beyond_the_interval_and_scales_with_the_spread(values, factor):
+    found, larger = clustered(values), clustered([(family, value * factor) for family, value in values])
+    if found.clusters < 2:
+        assert detectable(found) is None
+        return
+    assert detectable(found) >= found.high - found.mean
+    assert detectable(larger) == pytest.approx(factor * detectable(found), rel=1e-6, abs=1e-9)
+
+
+def test_of_nothing_and_of_one_family_nobody_knows_what_can_be_found():
+    assert detectable(None) is None
+    assert detectable(clustered([("a", 1.0), ("a", 0.0)])) is None
 
 
 # ---- proportions

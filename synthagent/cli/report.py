@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from synthagent.cli.console import print_json, print_table, say
+from synthagent.errors import InputError
 from synthagent.evaluation.flips import Changes, Flips, Scoring, changes
 from synthagent.evaluation.report import AgentLine, BlameLine, Comparison, blames, compare, lines
 from synthagent.schema.record import Record
@@ -22,8 +23,21 @@ def print_report(rows: Sequence[AgentLine]) -> None:
     print_table([row.model_dump() for row in rows], COLUMNS, turn=True)
 
 
-def run_report(path: Path, other: Path | None, json: bool, *, blame: bool = False) -> None:
-    """Prints a run's table, who is to blame for what it lost, and what differs from another run."""
+def run_report(path: Path, other: Path | None, json: bool, *, blame: bool = False, pictures: bool = True) -> None:
+    """Prints a run's table, who is to blame for what it lost, and what differs from another run.
+
+    A training folder has a report of its own; `pictures` means something to it alone.
+    """
+    from synthagent.training.report import is_training
+
+    if is_training(path):
+        from synthagent.cli.training_report import run_training_report
+
+        if other is not None or blame:
+            option = "--compare" if other is not None else "--blame"
+            raise InputError(f"{option} means nothing to a training run", where=str(path), way_out="leave it out")
+        run_training_report(path, json, pictures)
+        return
     with RunFolder.open(path) as folder:
         rows = lines(folder.index.rows())
         blamed = blames(folder.index.rows())

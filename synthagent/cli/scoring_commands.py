@@ -93,14 +93,17 @@ def score(
 
 
 def report(
-    run: RunPath,
+    run: Annotated[Path, typer.Argument(help="A run folder, or a training folder.", show_default=False)],
     compare: Annotated[
         Path | None, typer.Option(help="Another run: differences, paired by task, and flips per criterion.")
     ] = None,
     blame: Annotated[bool, typer.Option("--blame", help="Who caused the zeros and the unscored, and why.")] = False,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Of a training run: only print; write no report.html.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Reward, violations, blame, tokens and time per agent."""
+    """Reward, violations, blame, tokens and time per agent; of a training run, what it came to, with pictures."""
     from synthagent.cli.report import run_report
 
-    run_report(run, compare, json, blame=blame)
+    run_report(run, compare, json, blame=blame, pictures=not no_pictures)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from synthagent.errors import Blame
-from synthagent.intervals import Interval, clustered, paired
+from synthagent.intervals import Interval, clustered, detectable, paired
 from synthagent.schema.record import Record
 from synthagent.storage.tables import EpisodeRow
 
@@ -62,6 +62,8 @@ class Comparison(Record):
     """Mean reward of this run less the other's, per task."""
     low: float | None
     high: float | None
+    detectable: float | None
+    """Smallest true difference that a comparison of this size and spread finds in four cases of five."""
 
 
 def lines(rows: Iterable[EpisodeRow]) -> list[AgentLine]:
@@ -135,6 +137,7 @@ def compare(run: Iterable[EpisodeRow], other: Iterable[EpisodeRow]) -> list[Comp
                 difference=interval.mean if interval else None,
                 low=_finite(interval.low) if interval else None,
                 high=_finite(interval.high) if interval else None,
+                detectable=detectable(interval),
             )
         )
     return found

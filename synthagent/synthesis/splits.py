@@ -9,6 +9,8 @@ from synthagent.schema.tasks import Task
 
 By = Literal["family", "domain"]
 PARTS = ("train", "dev", "test")
+_SHOWN = 5
+"""Shared families that a refusal names."""
 
 
 def split(tasks: Iterable[Task], by: By, seed: int, shares: Mapping[str, float]) -> dict[str, list[Task]]:
@@ -33,9 +35,24 @@ def unit_of(task: Task, by: By) -> str:
     return task.family if by == "family" else task.provenance.domain or task.family
 
 
-def overlap(one: Iterable[Task], two: Iterable[Task]) -> set[str]:
-    """Families that two sets share: training on one and evaluating on the other must be refused."""
-    return {task.family for task in one} & {task.family for task in two}
+def shared_families(one: Iterable[Task], two: Iterable[Task]) -> list[str]:
+    """Families of the first set that the second holds too, sorted; one task under two families counts as shared."""
+    families: set[str] = set()
+    ids: set[str] = set()
+    for task in two:
+        families.add(task.family)
+        ids.add(task.id)
+    return sorted({task.family for task in one if task.family in families or task.id in ids})
+
+
+def refuse_overlap(train: Iterable[Task], held_out: Iterable[Task], names: tuple[str, str]) -> None:
+    """Raises `InputError` if two sets share families: what was learnt is no evidence. `names`: the sets' files."""
+    shared = shared_families(train, held_out)
+    if shared:
+        shown = ", ".join(shared[:_SHOWN]) + (f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else "")
+        count = f"{len(shared)} {'family' if len(shared) == 1 else 'families'}"
+        way_out = "`synthagent split --by family` makes sets that share none"
+        raise InputError(f"shares {count} with {names[1]}: {shown}", where=names[0], way_out=way_out)
 
 
 def _drawn(unit: str, seed: int, shares: Mapping[str, float]) -> str:

@@ -15,6 +15,7 @@ from synthagent.evaluation.flips import Changes
 from synthagent.evaluation.report import AgentLine, BlameLine, Comparison
 from synthagent.simulation.scripted_agents import AGENTS
 from synthagent.synthesis.procedural.teacher import LEVELS
+from synthagent.training.report import Evaluation, Gain, TrainingReport, Trend
 from tests.commands import synthagent
 from tests.docs.pages import Section, codes, reference
 
@@ -108,6 +109,11 @@ def test_scripted_agents_and_difficulties_are_those_there_are():
 def test_reports_have_the_columns_that_are_documented():
     records = (AgentLine, Comparison, Changes, BlameLine)
     assert columns("synthagent report") == [list(record.model_fields) for record in records]
+
+
+def test_training_reports_have_the_columns_that_are_documented():
+    records = (TrainingReport, Gain, Evaluation, Trend)
+    assert columns("Training reports") == [list(record.model_fields) for record in records]
 
 
 def printed(*words: object) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from synthagent import plugins
+from synthagent.cli.training_report import PAGE, PICTURES
 from synthagent.config import Settings
 from synthagent.errors import InputError
 from synthagent.schema.checks import OPERATORS
@@ -22,6 +23,8 @@ from synthagent.storage.run_folder import OURS
 from synthagent.storage.tables import EpisodeRow
 from synthagent.synthesis.procedural import domain as domains
 from synthagent.synthesis.procedural.rows import Rows
+from synthagent.training.metrics import HeldOut, Played, StepLine
+from synthagent.training.report import HELD_OUT, MANIFEST, METRICS, About
 from tests.docs.pages import Page, Section, codes, reference
 
 
@@ -148,6 +151,24 @@ def test_run_folders_hold_what_is_documented():
     assert set(columns) == set(names(EpisodeRow))
     stops = next(row[1] for row in page.section("Episodes").rows("field") if row[0] == "`stop`")
     assert codes(stops) == [stop.value for stop in Stop]
+
+
+@pytest.mark.parametrize(
+    ("title", "head", "record"),
+    [("Steps", "field", StepLine), ("Steps", "figure", Played), ("Held-out evaluations", "field", HeldOut)],
+    ids=["step", "played", "held out"],
+)
+def test_journals_of_training_are_documented_field_by_field(title: str, head: str, record: type[BaseModel]):
+    rows = reference("run-folder").section(title).rows(head)
+    assert [code for row in rows for code in codes(row[0])] == names(record)
+
+
+def test_training_folders_hold_what_is_documented():
+    rows = {
+        codes(row[0])[0]: row[1] for row in reference("run-folder").section("Training folders").rows("training file")
+    }
+    assert list(rows) == [MANIFEST, METRICS, HELD_OUT, PAGE, f"{PICTURES}/"]
+    assert set(About.model_fields) <= set(codes(rows[MANIFEST]))
 
 
 def test_events_and_scores_are_documented_field_by_field():

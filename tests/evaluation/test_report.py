@@ -4,7 +4,7 @@ import pytest
 
 from synthagent.errors import Blame
 from synthagent.evaluation.report import compare, lines
-from synthagent.intervals import clustered
+from synthagent.intervals import clustered, detectable
 from synthagent.schema.episodes import Stop
 from synthagent.storage.tables import EpisodeRow
 
@@ -85,7 +85,7 @@ def test_two_runs_are_compared_agent_by_agent_over_the_tasks_they_share():
     (found,) = compare(run, other)
     assert (found.agent, found.tasks, found.families, found.difference) == ("small", 2, 2, 0.25)
     expected = clustered([("a", 0.5), ("b", 0.0)])
-    assert (found.low, found.high) == (expected.low, expected.high)
+    assert (found.low, found.high, found.detectable) == (expected.low, expected.high, detectable(expected))
 
 
 def test_another_agent_is_compared_when_the_other_run_has_but_one():
@@ -95,5 +95,5 @@ def test_another_agent_is_compared_when_the_other_run_has_but_one():
 
 def test_runs_that_share_no_task_or_no_score_have_no_difference():
     (found,) = compare([row("a1")], [row("b1")])
-    assert (found.tasks, found.families, found.difference, found.low, found.high) == (0, 0, None, None, None)
+    assert (found.tasks, found.families, found.difference, found.low, found.detectable) == (0, 0, None, None, None)
     assert compare([unscored()], [row()]) == []

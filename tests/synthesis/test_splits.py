@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthagent.errors import InputError
-from synthagent.synthesis.splits import PARTS, overlap, split, unit_of
+from synthagent.synthesis.splits import PARTS, refuse_overlap, shared_families, split, unit_of
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 DOMAINS = ["bakery", "ferry", "museum", "orchard", "quarry"]
@@ -50,7 +50,9 @@ def test_every_task_lands_once_and_what_belongs_together_never_straddles(tasks, 
     units = [{unit_of(task, by) for task in found} for found in parts.values()]
     assert sum(map(len, units)) == len(set().union(*units))
     train, dev, test = parts.values()
-    assert not overlap(train, dev) and not overlap(train, test) and not overlap(dev, test)
+    for one, two in ((train, dev), (train, test), (dev, test)):
+        assert shared_families(one, two) == []
+        refuse_overlap(one, two, ("one.jsonl", "two.jsonl"))
 
 
 @quickly
@@ -99,5 +101,27 @@ def test_a_share_of_nothing_gets_nothing(tasks):
     assert (parts["train"], parts["dev"], len(parts["test"])) == ([], [], len(tasks))
 
 
-def test_overlap_names_the_families_that_two_sets_share(tasks):
-    assert overlap(tasks[:3], tasks[2:6]) == {tasks[2].family}
+def test_the_families_that_two_sets_share_are_named_once_and_in_order(tasks):
+    assert shared_families(tasks[:3], tasks[2:6]) == [tasks[2].family]
+    assert shared_families(tasks, reversed(tasks)) == sorted({task.family for task in tasks})
+    assert shared_families([], tasks) == shared_families(tasks, []) == []
+
+
+def test_a_task_that_goes_by_another_family_is_shared_all_the_same(tasks):
+    renamed = tasks[0].model_copy(update={"family": "of-another-name"})
+    assert shared_families([tasks[0]], [renamed]) == [tasks[0].family]
+    assert shared_families(iter([renamed]), iter(tasks)) == ["of-another-name"]
+
+
+def test_sets_that_share_families_are_refused_with_their_names_and_the_way_out(tasks):
+    one = tasks[0]
+    with pytest.raises(InputError) as error:
+        refuse_overlap([one], tasks, ("train.jsonl", "test.jsonl"))
+    assert str(error.value) == (
+        f"train.jsonl: shares 1 family with test.jsonl: {one.family} "
+        "(`synthagent split --by family` makes sets that share none)"
+    )
+    with pytest.raises(InputError) as error:
+        refuse_overlap(iter(tasks), iter(tasks), ("train.jsonl", "test.jsonl"))
+    named = sorted({task.family for task in tasks})[:5]
+    assert f"shares 200 families with test.jsonl: {', '.join(named)} and 195 more (" in str(error.value)
