@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -19,6 +20,9 @@ from synthagent.llm.prices import price_of
 from synthagent.llm.structured import Ladder, Structured
 from synthagent.simulation.agent import ToolForm
 from synthagent.simulation.scripted_agents import AGENTS
+
+if TYPE_CHECKING:
+    from synthagent.training.policy import Policy
 
 Guard = Callable[[ChatModel], ChatModel]
 """Wraps a model."""
@@ -127,8 +131,10 @@ async def open_model(
                 await model.aclose()
         return
     if who.scheme == "hf":
-        chat, form = _in_process(Path(who.argument), settings)
-        yield guard(chat), form
+        policy, form = in_process(Path(who.argument), settings)
+        from synthagent.training.loading import HFChat
+
+        yield guard(HFChat(policy)), form
         return
     if who.scheme == "recorded":
         from synthagent.llm.recording import Replayed, exchanges
@@ -144,17 +150,21 @@ async def open_model(
         await made.aclose()
 
 
-def _in_process(path: Path, settings: Settings) -> tuple[ChatModel, ToolForm]:
-    """A model in the form of transformers, and how it is told of tools."""
+def in_process(path: Path, settings: Settings) -> "tuple[Policy, ToolForm]":
+    """A model in the form of transformers, and how it is told of tools. Raises `InputError` without torch."""
     try:
-        from synthagent.training.hf_tokenizer import HFTokenizer, form_for
-        from synthagent.training.loading import HFChat, load
+        import torch
+
+        from synthagent.training.hf_tokenizer import form_for
+        from synthagent.training.loading import weights
+        from synthagent.training.policy import Policy
     except ImportError as error:
         way_out = "PyTorch, then pip install 'synthagent[train]': see README, PyTorch"
         raise InputError(f"hf: needs torch and transformers ({error})", way_out=way_out) from error
-    policy = load(path, slots=settings.in_flight + 2)
-    assert isinstance(policy.tokenizer, HFTokenizer)
-    return HFChat(policy), form_for(policy.tokenizer)
+    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    found = weights(path)
+    sampler = found.sampler(slots=settings.in_flight)
+    return Policy(sampler, found.tokenizer, f"hf:{path.name}"), form_for(found.tokenizer)
 
 
 def remote(

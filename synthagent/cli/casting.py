@@ -206,11 +206,30 @@ async def _agents(
     """A maker of agents, one an episode, and how their model is told of tools."""
     if who.scheme == "scripted":
         return lambda stage, _: scripted(who.argument, stage), "native"
+    if who.scheme == "hf":
+        return _policies(who, settings, seed)
     model, form = await models.get(who)
     told = settings.tool_form or form
     sampling = Sampling(settings.temperature, settings.max_tokens)
 
     def agent(stage: Stage, sample: int) -> Agent:
         return ModelAgent(model, who.name, told, sampling, sampling_seed(seed, stage.task.id, sample))
+
+    return agent, told
+
+
+def _policies(who: Role, settings: Settings, seed: int) -> tuple[Callable[[Stage, int], Agent], ToolForm]:
+    """Agents of a model in this process, each of which keeps its own tokens: nothing is read twice."""
+    from synthagent.cli.agents import in_process
+    from synthagent.training.policy import PolicyAgent
+
+    policy, form = in_process(Path(who.argument), settings)
+    told = settings.tool_form or form
+
+    def agent(stage: Stage, sample: int) -> Agent:
+        number = sampling_seed(seed, stage.task.id, sample)
+        return PolicyAgent(
+            policy, told, max_tokens=settings.max_tokens, temperature=settings.temperature, seed=number, name=who.name
+        )
 
     return agent, told

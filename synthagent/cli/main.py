@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from synthagent.cli import scoring_commands
+from synthagent.cli import scoring_commands, training_commands
 from synthagent.cli.options import (
     Config,
     Formula,
@@ -318,6 +318,8 @@ app.command()(scoring_commands.demos)
 app.command()(scoring_commands.rubrics)
 app.command()(scoring_commands.score)
 app.command()(scoring_commands.report)
+app.command()(training_commands.sft)
+app.command()(training_commands.train)
 
 
 @models.command("fetch")
@@ -326,6 +328,17 @@ def models_fetch(name: Annotated[str, typer.Argument(help="Such as smollm2-135m.
     from synthagent.cli.models import run_fetch
 
     run_fetch(name)
+
+
+@models.command("convert")
+def models_convert(
+    name: Annotated[str, typer.Argument(help="Such as smollm2-135m.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder.", show_default=False)],
+) -> None:
+    """Write a fetched model out in the form of transformers, to be trained."""
+    from synthagent.cli.training import run_convert
+
+    run_convert(name, out)
 
 
 @models.command("list")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
+from weakref import WeakMethod
 
 OPCODE_BUDGET = 1_000_000
 """Opcodes one call (or one check) may spend."""
@@ -103,6 +104,12 @@ class Clock:
         self.id_source: Callable[[], str] = str
 
 
+def _alive(method: WeakMethod[Callable[..., int]]) -> Callable[..., int]:
+    found = method()
+    assert found is not None  # a connection is used through its guard only
+    return found
+
+
 class Guard:
     """One guarded connection to an in-memory database."""
 
@@ -124,8 +131,11 @@ class Guard:
         for limit, value in _LIMITS.items():
             self.db.setlimit(limit, value)
         _register(self.db, self.clock)
-        self.db.set_authorizer(self._authorize)
-        self.db.set_progress_handler(self._tick, OPCODES_A_TICK)
+        # Weakly: a guard in a circle with its connection would wait for the collector, and SQLite's heap is one for the
+        # whole process; thousands of worlds that nobody uses any more once filled it.
+        ticking, authorizing = WeakMethod(self._tick), WeakMethod(self._authorize)
+        self.db.set_authorizer(lambda *asked: _alive(authorizing)(*asked))
+        self.db.set_progress_handler(lambda: _alive(ticking)(), OPCODES_A_TICK)
 
     def execute(self, mode: Mode, sql: str, parameters: Mapping[str, Any] | tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Runs one statement under the mode.

@@ -209,6 +209,7 @@ class LiveWorld:
         self._closed = True
         if self._dirty:
             self._guard.undo("start")
+        self._guard.clock.id_source = str  # not this world's any more: see `Guard` on circles
         self._home.append(self._guard)
 
     def call(self, tool: str, raw: str) -> ToolResult:

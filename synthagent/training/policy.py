@@ -33,9 +33,9 @@ class PolicyAgent:
     """The agent of one episode: `tokens` is what a trainer takes of it."""
 
     def __init__(self, policy: Policy, form: ToolForm, *, max_tokens: int, temperature: float, seed: int,
-                 most: int | None = None):  # fmt: skip
+                 most: int | None = None, name: str | None = None):  # fmt: skip
         """`max_tokens`: of a turn; `most`: of the conversation after its opening, context included."""
-        self.name = policy.name
+        self.name = name or policy.name
         self._policy, self._form, self._most = policy, form, most
         self._max_tokens, self._temperature, self._seed = max_tokens, temperature, seed
         self._scroll: Scroll | None = None
