@@ -1,6 +1,7 @@
 """Episodes inside verl are the ones that every other trainer plays."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import anyio
@@ -9,12 +10,14 @@ import pytest
 import ray
 import torch
 import verl
+import yaml
 from hydra import compose, initialize_config_dir
 from transformers import AutoTokenizer
 from verl.experimental.agent_loop.agent_loop import AgentLoopManager, AgentLoopWorker
 from verl.protocol import DataProto
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
-from verl.utils.config import omega_conf_to_dataclass
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
 from synthagent.errors import Blame, InputError
@@ -27,7 +30,7 @@ from synthagent.training.hf_tokenizer import HFTokenizer, ends_of
 from synthagent.training.policy import Policy
 from synthagent.training.recipe import Recipe
 from synthagent.training.verl_agent import NoReward, opener, sample_of, stage_of, tasks_of, worth
-from synthagent.training.verl_launch import Cluster, Others, write_launch
+from synthagent.training.verl_launch import Cluster, Others, launch, write_launch
 from tests.tiny import save_tiny
 from tests.verl import scripts as scripts_module
 from tests.verl.scripts import ScriptedSampler, ScriptedServer, some_tasks, turns_of
@@ -253,11 +256,63 @@ def test_a_failure_in_a_ray_worker_reaches_the_trainer(two_workers, folder, task
         manager.generate_sequences(batch_of(config, AutoTokenizer.from_pretrained(folder)))
 
 
+def test_verls_own_trainer_gets_groups_without_the_tries_that_failed(two_workers, folder, tasks, scripts, tmp_path):
+    """Its default since 0.9: workers put each try into a queue, and a group in which one failed is marked."""
+    import transfer_queue
+    from verl.trainer.ppo.v1 import AgentLoopManagerTQ
+    from verl.utils import tensordict_utils
+
+    config = config_for(
+        tasks, RECIPE, folder, tmp_path, "transfer_queue.enable=true",
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
+    )  # fmt: skip
+    transfer_queue.init(config.transfer_queue)
+    try:
+        # One task's conversations are all known; of the other, the server knows nothing.
+        known = {tasks[0].brief.instruction: scripts[tasks[0].brief.instruction]}
+        manager = AgentLoopManagerTQ.create(config, ScriptedServer(str(folder), known))
+        rows = RLHFDataset(config.data.train_files, AutoTokenizer.from_pretrained(folder), config.data)
+        row = collate_fn([rows[n] for n in range(len(rows))])
+        row["uid"] = np.array(["good", "bad"], dtype=object)
+        batch = tensordict_utils.get_tensordict(row)
+        tensordict_utils.assign_non_tensor_data(batch, "global_steps", 5)
+        tags = [{"is_prompt": True, "status": "pending", "global_steps": 5}] * 2
+        transfer_queue.kv_batch_put(keys=["good", "bad"], partition_id="train", tags=tags)
+        manager.generate_sequences(batch)
+        seen = settled("good", "bad")
+        assert (seen["good"]["status"], seen["bad"]["status"]) == ("finished", "failure")
+        keys = [f"good_{n}_0" for n in range(GROUP)]
+        assert sorted(key for key in seen if key not in ("good", "bad")) == keys
+        found = transfer_queue.kv_batch_get(keys=keys, partition_id="train")
+        mine = [ours(tasks[0], folder, way) for way in scripts[tasks[0].brief.instruction]]
+        by_ids = {one.tokens.ids[one.tokens.prompt :]: one for one in mine}
+        for place, key in enumerate(keys):
+            match = by_ids[tuple(found["responses"][place].tolist())]
+            assert float(found["rm_scores"][place].sum()) == pytest.approx(match.reward)
+            assert found["response_mask"][place].tolist() == list(match.tokens.mask[match.tokens.prompt :])
+            assert seen[key]["min_global_steps"] == 3
+    finally:
+        transfer_queue.close()
+
+
+def settled(*uids, seconds=120):
+    """The queue's tags once these groups are done."""
+    import transfer_queue
+
+    for _ in range(seconds * 2):
+        seen = transfer_queue.kv_list(partition_id="train")["train"]
+        if all(seen[uid]["status"] in ("finished", "failure") for uid in uids):
+            return seen
+        time.sleep(0.5)
+    raise TimeoutError(str(seen))
+
+
 @pytest.mark.parametrize(
     "changed",
     [
         {},
-        {"loss": {"averaging": "sequence", "normalised": False, "kl": 0.01}, "lora": {"rank": 8}, "seed": 7},
+        {"loss": {"averaging": "sequence", "normalised": False, "kl": 0.01}, "seed": 7},
+        {"lora": {"rank": 8}, "checking": {"temperature": 0.0}},
         {"selection": {"redraws": 2}, "optimiser": {"minibatch": 1, "decay": "linear", "warmup": 3}, "epochs": 3.5},
     ],
 )
@@ -267,7 +322,9 @@ def test_verl_knows_every_key_that_is_written_and_takes_its_value(folder, tasks,
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
     rollout = omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
     model = omega_conf_to_dataclass(config.actor_rollout_ref.model)
-    actor.validate(8, config.data.train_batch_size, config.actor_rollout_ref.model)
+    if recipe.lora is None:  # else verl asks vllm
+        validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
+        assert (need_reference_policy(config), need_critic(config)) == (recipe.loss.kl > 0, False)
     assert Path(config.data.train_files).exists()
     assert (actor.clip_ratio_low, actor.clip_ratio_high) == (0.2, 0.28)
     assert actor.ppo_mini_batch_size == (recipe.optimiser.minibatch or 2)
@@ -275,3 +332,13 @@ def test_verl_knows_every_key_that_is_written_and_takes_its_value(folder, tasks,
     assert model.lora_rank == (recipe.lora.rank if recipe.lora else 0)
     assert actor.optim.lr == 1e-6
     assert tuple(actor.optim.betas) == (0.9, 0.999)
+
+
+def test_the_command_itself_starts_verl_with_its_configuration(tasks, tmp_path, capfd):
+    planned = write_launch(tasks, RECIPE, "models/small", tmp_path / "a run, it's=new")
+    launch(planned, ["--cfg", "job"], gpu=lambda: True)
+    told = yaml.safe_load(capfd.readouterr().out)
+    assert told["data"]["train_files"] == str(planned.folder / "train.parquet")
+    assert told["actor_rollout_ref"]["rollout"]["agent"]["agent_loop_config_path"] == str(planned.folder / "agent.yaml")
+    with pytest.raises(InputError, match="exit code 1"):
+        launch(planned, ["--cfg", "job", "nothing.of_the_kind=1"], gpu=lambda: True)
