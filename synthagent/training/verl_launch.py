@@ -154,7 +154,8 @@ def write_set(stem: Path, sets: Mapping[str, Sequence[Task]], rollouts: Rollouts
     except ImportError as error:
         raise InputError("pyarrow is not installed", way_out="pip install 'synthagent[verl]'") from error
     file = stem.with_suffix(".jsonl")
-    write_tasks(file, [task for these in sets.values() for task in these])
+    named = [(name, task) for name, these in sets.items() for task in these]
+    write_tasks(file, [task for _, task in named])
     form = rollouts.tool_form or "native"
     rows = [
         {
@@ -166,13 +167,10 @@ def write_set(stem: Path, sets: Mapping[str, Sequence[Task]], rollouts: Rollouts
             "agent_name": AGENT,
             "data_source": name,
             "reward_model": {"style": "rule", "ground_truth": ""},
-            "extra_info": {"task_id": task.id, "tasks_file": str(file)},
+            "extra_info": {"task_id": task.id, "tasks_file": str(file), "index": index},
         }
-        for name, these in sets.items()
-        for task in these
+        for index, (name, task) in enumerate(named)
     ]
-    for index, row in enumerate(rows):
-        row["extra_info"]["index"] = index  # type: ignore[index]
     with replacing(stem.with_suffix(".parquet")) as write:
         sink = pyarrow.BufferOutputStream()
         parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
@@ -244,6 +242,7 @@ def _learning(recipe: Recipe) -> dict[str, Value]:
     actor = "actor_rollout_ref.actor"
     return {
         "algorithm.adv_estimator": "grpo",
+        "critic.enable": False,
         "algorithm.norm_adv_by_std_in_grpo": loss.normalised,
         "algorithm.use_kl_in_reward": False,
         # Without a bound on how often: see the notes. A group without any reward is drawn again likewise.

@@ -341,4 +341,4 @@ def test_the_command_itself_starts_verl_with_its_configuration(tasks, tmp_path, 
     assert told["data"]["train_files"] == str(planned.folder / "train.parquet")
     assert told["actor_rollout_ref"]["rollout"]["agent"]["agent_loop_config_path"] == str(planned.folder / "agent.yaml")
     with pytest.raises(InputError, match="exit code 1"):
-        launch(planned, ["--cfg", "job", "nothing.of_the_kind=1"], gpu=lambda: True)
+        launch(planned, ["nothing.of_the_kind=1", "--cfg", "job"], gpu=lambda: True)
