@@ -3,9 +3,11 @@ PYTHON ?= python3
 # What pip is asked for when training is tested; a CPU build is enough. See README, "Training".
 TORCH_SPEC ?= torch
 VENV ?= .venv
+# verl pins its own transformers, and more: its tests get an environment of their own.
+VERL_VENV ?= .venv-verl
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train check bench test-mutants clean
+.PHONY: quickstart install test test-train test-verl check bench test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -41,8 +43,15 @@ test-train: install ## Training, with torch: minutes on a processor, no GPU.
 	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
 	$(BIN)/python -m pytest tests/torch
 
+test-verl: ## Training through verl, with Ray and without a GPU: a few minutes.
+	test -x $(VERL_VENV)/bin/python || $(PYTHON) -m venv $(VERL_VENV)
+	$(VERL_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VERL_VENV)/bin/python -c "import torch" 2>/dev/null || $(VERL_VENV)/bin/python -m pip install --quiet $(TORCH_SPEC)
+	$(VERL_VENV)/bin/python -m pip install --quiet --editable '.[dev,verl]'
+	$(VERL_VENV)/bin/python -m pytest tests/verl
+
 test-mutants: install ## Flips every scoring decision once: each flip must fail a test.
 	$(BIN)/python -m tests.mutants
 
 clean:
-	rm -rf $(VENV) dist runs/quickstart .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VERL_VENV) dist runs/quickstart .mypy_cache .ruff_cache .hypothesis

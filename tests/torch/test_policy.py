@@ -4,12 +4,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-import torch
-from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteDecoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from synthagent.errors import InputError
 from synthagent.llm.model import ChatRequest, ContextOverflow
@@ -22,33 +16,12 @@ from synthagent.synthesis.procedural.teacher import families
 from synthagent.training.loading import HFChat, load
 from synthagent.training.policy import PolicyAgent
 from tests.commands import synthagent
-
-TEMPLATES = Path(__file__).parent.parent / "data" / "templates"
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+from tests.tiny import save_tiny
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random model over bytes, with a chat template, saved as transformers saves models."""
-    path = tmp_path_factory.mktemp("tiny")
-    alphabet = sorted(ByteLevel.alphabet())
-    inner = Tokenizer(BPE({letter: n for n, letter in enumerate(alphabet)}, []))
-    inner.pre_tokenizer, inner.decoder = ByteLevel(add_prefix_space=False, use_regex=False), ByteDecoder()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        eos_token="<|im_end|>",
-        additional_special_tokens=SPECIAL,
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.chat_template = (TEMPLATES / "chatml.jinja").read_text()
-    tokenizer.save_pretrained(path)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=8192, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(path)
-    return path
+    return save_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
