@@ -2,23 +2,27 @@
 
 Made for rollouts in which conversations stop and go on: keys and values of a conversation are kept across its turns, a
 prompt that several conversations share is read once, and a conversation joins or leaves the batch at any step
-(continuous batching: Yu et al., *Orca*, OSDI 2022). Torch is imported here and in the trainers only.
+(continuous batching: Yu et al., *Orca*, OSDI 2022). What is read in and what is written go through the model in one row
+of tokens. Torch is imported here and in the trainers only.
 """
 
-import inspect
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 import anyio.lowlevel
 import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, CacheLayerMixin
 
+from synthagent.training.attention import ATTENTION, NO_MASK
 from synthagent.training.sampling import Sampled, Wish
 
 SHARED = 16
 """Tokens from which on a prefix that another conversation has is copied and not computed."""
+READ_AT_ONCE = 1024
+"""Tokens read in with one step, unless a single prompt is longer: those who write wait for them."""
 
 
 @dataclass
@@ -40,80 +44,105 @@ class _Slot:
     key: Hashable | None = None
     ids: list[int] = field(default_factory=list)
     """The tokens whose keys and values the row holds."""
+    pending: list[int] = field(default_factory=list)
+    """Tokens to be computed with the next step."""
     active: _Request | None = None
     used: int = 0
 
 
-class _Places:
-    """Where the next forward pass writes, and how far it reads."""
+class _Step:
+    """One pass of the model over what is pending: `attention.Parts` over the cache."""
 
-    rows: slice | torch.Tensor
-    positions: torch.Tensor
-    upto: int
+    def __init__(self, keys: list[Tensor], values: list[Tensor], slots: Sequence[int], starts: Sequence[int],
+                 counts: Sequence[int]):  # fmt: skip
+        """`slots`, `starts`, `counts`: for each conversation its row, the tokens that are there, those that come."""
+        self._keys, self._values = keys, values
+        device = keys[0].device
+        self.positions = torch.cat([torch.arange(s, s + n) for s, n in zip(starts, counts, strict=True)]).to(device)
+        self.last = (torch.tensor(counts).cumsum(0) - 1).to(device)
+        self._rows = torch.repeat_interleave(torch.tensor(slots), torch.tensor(counts)).to(device)
+        ends = [0]
+        for count in counts:
+            ends.append(ends[-1] + count)
+        self._reading = [
+            (ends[n], ends[n + 1], slots[n], starts[n] + counts[n]) for n in range(len(slots)) if counts[n] > 1
+        ]
+        single = [n for n in range(len(slots)) if counts[n] == 1]
+        self._writing = torch.tensor([ends[n] for n in single], dtype=torch.long, device=device)
+        self._seats = torch.tensor([slots[n] for n in single], dtype=torch.long, device=device)
+        places = torch.tensor([starts[n] for n in single], dtype=torch.long, device=device)
+        # To pick rows of the cache copies them, to leave the others in computes them: the cheaper of the two.
+        self._few = len(single) * 2 <= keys[0].shape[0]
+        if not self._few:
+            # Rows that are not asked look at their first place: nothing of theirs is used, and nothing may be NaN.
+            everybody = torch.zeros(keys[0].shape[0], dtype=torch.long, device=device)
+            everybody[self._seats] = places
+            places = everybody
+        self._upto = max((starts[n] + 1 for n in single), default=0)
+        self._seen = (torch.arange(self._upto, device=device)[None] <= places[:, None])[:, None, None]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """As `attention.Parts` has it; keys and values go into the cache first."""
+        keys, values = self._keys[layer], self._values[layer]
+        keys[self._rows, :, self.positions] = key.transpose(0, 1)
+        values[self._rows, :, self.positions] = value.transpose(0, 1)
+        heads, tokens, size = query.shape
+        out = torch.empty((tokens, heads, size), dtype=query.dtype, device=query.device)
+        if len(self._writing):
+            out[self._writing] = self._written(keys, values, query, scale)
+        for start, end, row, upto in self._reading:
+            past = keys[row : row + 1, :, :upto], values[row : row + 1, :, :upto]
+            out[start:end] = _chunk(query[:, start:end], *past, scale)
+        return out
+
+    def _written(self, keys: Tensor, values: Tensor, query: Tensor, scale: float | None) -> Tensor:
+        """All rows that write one token: (rows, heads, size)."""
+        heads, _, size = query.shape
+        shared = keys.shape[1]
+        asked = query[:, self._writing].transpose(0, 1)
+        keys, values = keys[:, :, : self._upto], values[:, :, : self._upto]
+        if self._few:
+            keys, values = keys[self._seats], values[self._seats]
+        else:
+            everybody = torch.zeros((keys.shape[0], heads, size), dtype=query.dtype, device=query.device)
+            everybody[self._seats] = asked
+            asked = everybody
+        # Heads that share keys are further questions to the same keys: nothing is repeated.
+        grouped = asked.reshape(asked.shape[0], shared, heads // shared, size)
+        found = scaled_dot_product_attention(grouped, keys, values, attn_mask=self._seen, scale=scale)
+        found = found.reshape(asked.shape[0], heads, size)
+        return found if self._few else found[self._seats]
 
 
-class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, for all slots: (slots, heads, length, size)."""
-
-    def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device, places: _Places):
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.is_initialized = True
-        self._places = places
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Nothing to do."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Writes (rows, heads, new, size) at the places, and gives everything up to them."""
-        at = self._places
-        assert self.keys is not None and self.values is not None
-        if key_states.shape[2] == 1:
-            rows = torch.arange(self.keys.shape[0])[at.rows] if isinstance(at.rows, slice) else at.rows
-            self.keys[rows, :, at.positions] = key_states[:, :, 0]
-            self.values[rows, :, at.positions] = value_states[:, :, 0]
-        else:  # one row that is read in
-            first = int(at.positions[0])
-            self.keys[at.rows, :, first : at.upto] = key_states
-            self.values[at.rows, :, first : at.upto] = value_states
-        return self.keys[at.rows, :, : at.upto], self.values[at.rows, :, : at.upto]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:  # noqa: ARG002 - the base class's name
-        """(keys that are read, offset)."""
-        return self._places.upto, 0
-
-    def get_seq_length(self) -> int:
-        """Keys that are read."""
-        return self._places.upto
-
-    def get_max_length(self) -> int:
-        """Tokens a slot holds."""
-        assert self.keys is not None
-        return int(self.keys.shape[2])
+def _chunk(query: Tensor, keys: Tensor, values: Tensor, scale: float | None) -> Tensor:
+    """(heads, n, size) of one conversation's next n tokens, over all of its keys -> (n, heads, size)."""
+    heads, count, size = query.shape
+    shared, upto = keys.shape[1], keys.shape[2]
+    each = heads // shared
+    grouped = query.reshape(shared, each * count, size)[None]
+    mask = torch.ones((count, upto), dtype=torch.bool, device=query.device).tril(upto - count).repeat(each, 1)
+    found = scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
+    return found.view(heads, count, size).transpose(0, 1)
 
 
 class HFModel:
     """A model that many conversations sample from. Use within one thread.
 
-    Whoever waits for a turn drives the batch: each step of the model serves all turns that are under way.
+    Whoever waits for a turn drives the batch: each step of the model serves all turns that are under way. The model is
+    given our attention, which is PyTorch's own for everybody else.
     """
 
     def __init__(self, model: PreTrainedModel, ends: frozenset[int], *, slots: int = 32, length: int = 2048):
         """`slots`: conversations in the batch; `length`: tokens of the longest one; `ends`: ids that end a turn."""
+        model.set_attn_implementation(ATTENTION)
         self.model, self.ends, self.length = model, ends, length
         config = model.config
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        self._places = _Places()
         shape = (slots, heads, length, size)
-        self._layers = [_Layer(shape, model.dtype, model.device, self._places) for _ in range(config.num_hidden_layers)]
-        self._cache = Cache(layers=list(self._layers))
-        # Renamed in transformers 5.2x; trainers pin both sides of that.
-        known = inspect.signature(model.forward).parameters
-        self._argument = "cache" if "cache" in known else "past_key_values"
+        layers = range(config.num_hidden_layers)
+        self._keys = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
+        self._values = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
         self._slots = [_Slot() for _ in range(slots)]
         self._waiting: list[_Request] = []
         self._lock = anyio.Lock()
@@ -129,8 +158,7 @@ class HFModel:
         """
         if not ids or len(ids) + 1 > self.length:
             raise ValueError(f"{len(ids)} tokens: a conversation holds 1 to {self.length - 1}")
-        random = torch.Generator().manual_seed(wish.seed)
-        request = _Request(key, list(ids), wish, random)
+        request = _Request(key, list(ids), wish, torch.Generator().manual_seed(wish.seed))
         self._waiting.append(request)
         try:
             while request.result is None:
@@ -162,12 +190,32 @@ class HFModel:
 
     @torch.no_grad()
     def _step(self) -> None:
-        """Reads in those that wait, as far as there is room, then one token for each that is under way."""
-        while self._waiting and (place := self._room(self._waiting[0])) is not None:
-            self._read_in(self._waiting.pop(0), place)
+        """Takes in those that wait, as far as there is room, then one token for each that is under way."""
+        self._take_in()
         rows = [n for n, slot in enumerate(self._slots) if slot.active is not None]
         if rows:
-            self._take(rows, self._decoded(rows))
+            self._draw(rows, self._forward(rows))
+
+    def _take_in(self) -> None:
+        """Gives places to those that wait, in order.
+
+        Who shares a beginning with one that is being read in with this step waits for the next: then it is there.
+        """
+        reading = 0
+        taken: list[_Request] = []
+        left: list[_Request] = []
+        for place, request in enumerate(self._waiting):
+            seat = self._room(request) if reading < READ_AT_ONCE else None
+            if seat is None:
+                left += self._waiting[place:]
+                break
+            known, source = self._known(request, seat)
+            if any(_shared(other.ids, request.ids) >= known + SHARED for other in taken):
+                left.append(request)
+                continue
+            reading += self._seat(request, seat, known, source)
+            taken.append(request)
+        self._waiting = left
 
     def _room(self, request: _Request) -> int | None:
         """The conversation's own slot, else the one longest idle; None if all are busy."""
@@ -177,91 +225,76 @@ class HFModel:
         free = [n for n, slot in enumerate(self._slots) if slot.active is None]
         return min(free, key=lambda n: (self._slots[n].key is not None, self._slots[n].used), default=None)
 
-    def _read_in(self, request: _Request, place: int) -> None:
-        """Brings a slot to the request's tokens but the last, which the next step computes."""
-        slot = self._slots[place]
-        known = _shared(slot.ids, request.ids)
+    def _known(self, request: _Request, seat: int) -> tuple[int, int]:
+        """How much of a conversation is in the cache, and in which row."""
+        own = _shared(self._slots[seat].ids, request.ids)
+        if own and own == len(self._slots[seat].ids):
+            return own, seat
         best = max(range(len(self._slots)), key=lambda n: _shared(self._slots[n].ids, request.ids))
         longest = _shared(self._slots[best].ids, request.ids)
-        if longest >= known + SHARED:
-            for layer in self._layers:
-                assert layer.keys is not None and layer.values is not None
-                layer.keys[place, :, :longest] = layer.keys[best, :, :longest]
-                layer.values[place, :, :longest] = layer.values[best, :, :longest]
-            known = longest
-        known = min(known, len(request.ids) - 1)
-        new = request.ids[known:-1]
-        if len(new) == 1:
-            self._forward(torch.tensor([[new[0]]]), torch.tensor([place]), torch.tensor([known]), known + 1)
-        elif new:
-            positions = torch.arange(known, known + len(new))
-            self._forward(torch.tensor([new]), slice(place, place + 1), positions, known + len(new))
-        self.read += len(new)
-        slot.key, slot.ids, slot.active = request.key, request.ids[:-1], request
-        request.slot = place
+        return (longest, best) if longest >= own + SHARED else (own, seat)
 
-    def _decoded(self, rows: list[int]) -> torch.Tensor:
+    def _seat(self, request: _Request, seat: int, known: int, source: int) -> int:
+        """Puts a request into a slot, what is known of it in the cache: the tokens to be read in."""
+        slot = self._slots[seat]
+        known = min(known, len(request.ids) - 1)  # the last one is computed anew: it foretells the first that comes
+        if source != seat:
+            for layer in (*self._keys, *self._values):
+                layer[seat, :, :known] = layer[source, :, :known]
+        slot.key, slot.active = request.key, request
+        slot.ids, slot.pending = request.ids[:known], request.ids[known:]
+        request.slot = seat
+        self.read += len(slot.pending) - 1
+        return len(slot.pending)
+
+    def _forward(self, rows: list[int]) -> Tensor:
         """Logits of the next token of these slots: (rows, words)."""
-        pending = [self._pending(self._slots[n]) for n in rows]
-        positions = torch.tensor([len(self._slots[n].ids) for n in rows])
-        everything = len(rows) == len(self._slots)
-        at: slice | torch.Tensor = slice(0, len(rows)) if everything else torch.tensor(rows)
-        return self._forward(torch.tensor(pending)[:, None], at, positions, int(positions.max()) + 1)[:, -1].float()
-
-    @staticmethod
-    def _pending(slot: _Slot) -> int:
-        """The token that is written down and not yet computed."""
-        request = slot.active
-        assert request is not None
-        return request.written[-1] if request.written else request.ids[-1]
-
-    def _forward(
-        self, ids: torch.Tensor, rows: slice | torch.Tensor, positions: torch.Tensor, upto: int
-    ) -> torch.Tensor:
-        """One pass. `positions`: of one row's tokens, or of each row's one token."""
-        device = self.model.device
-        self._places.rows, self._places.positions, self._places.upto = rows, positions.to(device), upto
-        one_each = ids.shape[1] == 1
-        position_ids = positions[:, None] if one_each else positions[None]
-        mask = (torch.arange(upto)[None, None] <= position_ids[:, :, None])[:, None]
+        slots = [self._slots[n] for n in rows]
+        counts = [len(slot.pending) for slot in slots]
+        step = _Step(self._keys, self._values, rows, [len(slot.ids) for slot in slots], counts)
+        ids = torch.tensor([token for slot in slots for token in slot.pending], device=self.model.device)
         output = self.model(
-            input_ids=ids.to(device),
-            position_ids=position_ids.to(device),
-            attention_mask=mask.to(device),
-            use_cache=True,
-            logits_to_keep=1,
-            **{self._argument: self._cache},
-        )
-        logits: torch.Tensor = output.logits
+            input_ids=ids[None], position_ids=step.positions[None], attention_mask=NO_MASK.to(ids.device),
+            use_cache=False, logits_to_keep=step.last, parts=step,
+        )  # fmt: skip
+        for slot in slots:
+            slot.ids += slot.pending
+            slot.pending = []
+        logits: Tensor = output.logits[0].float()
         return logits
 
-    def _take(self, rows: list[int], logits: torch.Tensor) -> None:
+    def _draw(self, rows: list[int], logits: Tensor) -> None:
         """Draws a token for each row, and ends the turns that are over."""
-        for row, line in zip(rows, logits.cpu(), strict=True):
+        requests = [request for n in rows if (request := self._slots[n].active) is not None]
+        tokens, logprobs = _drawn(logits, requests)
+        for row, request, token, logprob in zip(rows, requests, tokens, logprobs, strict=True):
             slot = self._slots[row]
-            request = slot.active
-            assert request is not None
-            slot.ids.append(self._pending(slot))
-            token, logprob = _drawn(line, request.wish.temperature, request.random)
+            slot.pending = [token]
             request.written.append(token)
             request.logprobs.append(logprob)
             self.sampled += 1
             ended = token in self.ends
-            if ended or len(request.written) >= request.wish.max_tokens or len(slot.ids) + 1 >= self.length:
+            if ended or len(request.written) >= request.wish.max_tokens or len(slot.ids) + 2 > self.length:
                 request.result = Sampled(tuple(request.written), tuple(request.logprobs), ended)
                 self._clock += 1
                 slot.active, slot.used = None, self._clock
 
 
-def _drawn(logits: torch.Tensor, temperature: float, random: torch.Generator) -> tuple[int, float]:
-    """A token and its log-probability under the distribution it was drawn from."""
-    scaled = torch.log_softmax(logits / temperature if temperature else logits, dim=-1)
-    if temperature:
-        noise = torch.empty_like(scaled).exponential_(generator=random)
-        token = int((scaled.exp() / noise).argmax())
-    else:
-        token = int(scaled.argmax())
-    return token, float(scaled[token])
+def _drawn(logits: Tensor, requests: Sequence[_Request]) -> tuple[list[int], list[float]]:
+    """A token a row, and its log-probability under the distribution it was drawn from.
+
+    Each row has its own source of randomness: what it draws does not hang on who else is in the batch.
+    """
+    heat = torch.tensor([request.wish.temperature or 1.0 for request in requests], device=logits.device)
+    scaled = torch.log_softmax(logits / heat[:, None], dim=-1)
+    sums = scaled.exp().cumsum(dim=-1)
+    points = torch.stack([torch.rand(1, generator=request.random) for request in requests]).to(logits.device)
+    # Sums of so many floats do not end at 1 exactly: the point is taken of what they end at.
+    found = torch.searchsorted(sums, points * sums[:, -1:]).clamp(max=logits.shape[-1] - 1)[:, 0]
+    likeliest = torch.tensor([request.wish.temperature == 0 for request in requests], device=logits.device)
+    tokens = torch.where(likeliest, scaled.argmax(dim=-1), found)
+    logprobs = scaled.gather(-1, tokens[:, None])[:, 0]
+    return tokens.tolist(), logprobs.tolist()
 
 
 def _shared(one: Sequence[int], two: Sequence[int]) -> int:

@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from synthagent.errors import InputError
 from synthagent.llm.model import ChatReply, ChatRequest, ContextOverflow
 from synthagent.schema.messages import Usage
+from synthagent.training.attention import ATTENTION
 from synthagent.training.hf_model import HFModel
 from synthagent.training.hf_tokenizer import HFTokenizer, ends_of
-from synthagent.training.packed import ATTENTION
 from synthagent.training.policy import Policy
 from synthagent.training.sampling import Wish
 from synthagent.training.tokens import rendered

@@ -13,11 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-ATTENTION = "synthagent_packed"
-"""Name of the attention that a model must be loaded with; without a layout it is PyTorch's own."""
+from synthagent.training.attention import NO_MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,59 +30,39 @@ class Layout:
     longest: int
     count: int
 
-    @property
-    def mask(self) -> Tensor:
-        """(longest, prefix + longest): the opening, and one's own past."""
-        shape = (self.longest, self.prefix + self.longest)
-        return torch.ones(shape, dtype=torch.bool, device=self.rows.device).tril(self.prefix)
+    mask: Tensor
+    """(longest, prefix + longest): the opening, and one's own past."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """As `attention.Parts` has it."""
+        fewer = query.shape[0] != key.shape[0]
+        first, second, third = (part[None, :, : self.prefix] for part in (query, key, value))
+        seen = scaled_dot_product_attention(first, second, third, is_causal=True, scale=scale, enable_gqa=fewer)
+        keys, values = self._continued(key), self._continued(value)
+        queries = self._apart(query[:, self.prefix :])
+        own = scaled_dot_product_attention(queries, keys, values, attn_mask=self.mask, scale=scale, enable_gqa=fewer)
+        return torch.cat([seen[0].transpose(0, 1), own[self.rows, :, self.columns]])
+
+    def _apart(self, tokens: Tensor) -> Tensor:
+        """(heads, N, size) of all continuations -> (count, heads, longest, size), zeros where one is shorter."""
+        heads, _, size = tokens.shape
+        shape = (self.count, self.longest, heads, size)
+        room = torch.zeros(shape, dtype=tokens.dtype, device=tokens.device)
+        return room.index_put((self.rows, self.columns), tokens.transpose(0, 1)).transpose(1, 2)
+
+    def _continued(self, tokens: Tensor) -> Tensor:
+        """(heads, tokens, size) -> (count, heads, prefix + longest, size)."""
+        opening = tokens[None, :, : self.prefix].expand(self.count, -1, -1, -1)
+        return torch.cat([opening, self._apart(tokens[:, self.prefix :])], dim=2)
 
 
-def layout(prefix: int, lengths: Sequence[int]) -> Layout:
+def layout(prefix: int, lengths: Sequence[int], device: torch.device | str = "cpu") -> Layout:
     """The layout of an opening and continuations of these lengths."""
     rows = torch.cat([torch.full((n,), row) for row, n in enumerate(lengths)])
     columns = torch.cat([torch.arange(n) for n in lengths])
-    return Layout(prefix, rows, columns, max(lengths), len(lengths))
-
-
-def _attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
-    scaling: float | None = None, packing: tuple[Layout, Tensor] | None = None, **kwargs: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
-    """(1, heads, tokens, size) each -> (1, tokens, heads, size)."""
-    if packing is None:
-        found: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
-        return found
-    at, mask = packing
-    fewer = query.shape[1] != key.shape[1]
-    parts = []
-    if at.prefix:
-        first, second, third = (part[:, :, : at.prefix] for part in (query, key, value))
-        seen = scaled_dot_product_attention(first, second, third, is_causal=True, scale=scaling, enable_gqa=fewer)
-        parts.append(seen[0])
-    keys, values = (_continued(part, at) for part in (key, value))
-    queries = _apart(query[0, :, at.prefix :], at)
-    seen = scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=scaling, enable_gqa=fewer)
-    parts.append(seen[at.rows, :, at.columns].transpose(0, 1))
-    return torch.cat(parts, dim=1).transpose(0, 1)[None], None
-
-
-def _apart(tokens: Tensor, at: Layout) -> Tensor:
-    """(heads, N, size) of all continuations -> (continuations, heads, longest, size), zeros where one is shorter."""
-    heads, _, size = tokens.shape
-    shape = (at.count, at.longest, heads, size)
-    room = torch.zeros(shape, dtype=tokens.dtype, device=tokens.device)
-    return room.index_put((at.rows, at.columns), tokens.transpose(0, 1)).transpose(1, 2)
-
-
-def _continued(tokens: Tensor, at: Layout) -> Tensor:
-    """(1, heads, tokens, size) -> (continuations, heads, prefix + longest, size)."""
-    own = _apart(tokens[0, :, at.prefix :], at)
-    return torch.cat([tokens[:, :, : at.prefix].expand(at.count, -1, -1, -1), own], dim=2)
-
-
-AttentionInterface.register(ATTENTION, _attend)
+    longest = max(lengths)
+    mask = torch.ones((longest, prefix + longest), dtype=torch.bool, device=device).tril(prefix)
+    return Layout(prefix, rows.to(device), columns.to(device), longest, len(lengths), mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +87,22 @@ def written(
     if not prefix:
         raise ValueError("there is no opening to continue")
     lengths = [len(one) for one in continuations]
-    at = layout(len(prefix), lengths)
-    ids = torch.tensor([*prefix, *(token for one in continuations for token in one)])
-    positions = torch.cat([torch.arange(len(prefix)), at.columns + len(prefix)])
-    chosen = torch.tensor([bit for one in masks for bit in one]).nonzero()[:, 0]
+    device = model.device
+    at = layout(len(prefix), lengths, device)
+    ids = torch.tensor([*prefix, *(token for one in continuations for token in one)], device=device)
+    positions = torch.cat([torch.arange(len(prefix), device=device), at.columns + len(prefix)])
+    chosen = torch.tensor([bit for one in masks for bit in one], device=device).nonzero()[:, 0]
     if not len(chosen):
         raise ValueError("the policy wrote nothing")
     # A continuation's first token is foretold by the opening's last, any other by the one before it.
     foretold = torch.where(at.columns[chosen] == 0, len(prefix) - 1, len(prefix) + chosen - 1)
-    device = model.device
     output = model(
-        input_ids=ids[None].to(device), position_ids=positions[None].to(device), use_cache=False,
-        logits_to_keep=foretold.to(device), packing=(at, at.mask.to(device)),
+        input_ids=ids[None], position_ids=positions[None], attention_mask=NO_MASK, use_cache=False,
+        logits_to_keep=foretold, parts=at,
     )  # fmt: skip
     logits = output.logits[0].float() / temperature
     spread = torch.log_softmax(logits, dim=-1)
-    targets = ids[len(prefix) + chosen].to(device)
+    targets = ids[len(prefix) + chosen]
     logprobs = spread.gather(-1, targets[:, None])[:, 0]
     with torch.no_grad():
         entropies = -(spread.exp() * spread).sum(dim=-1)
