@@ -33,7 +33,14 @@ class Layout:
     mask: Tensor
     """(longest, prefix + longest): the opening, and one's own past."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+    def attend(
+        self,
+        layer: int,  # noqa: ARG002 - all layers alike
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        scale: float | None,
+    ) -> Tensor:
         """As `attention.Parts` has it."""
         fewer = query.shape[0] != key.shape[0]
         first, second, third = (part[None, :, : self.prefix] for part in (query, key, value))
