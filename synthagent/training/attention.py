@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -38,6 +39,19 @@ def _attend(
         )
         return found
     return parts.attend(module.layer_idx, query[0], key[0], value[0], scaling)[None], None
+
+
+def grouped_attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float | None) -> Tensor:
+    """(heads, n, size) of n tokens of one conversation, over (1, shared, m, size) -> (n, heads, size).
+
+    Heads that share keys are further questions to the same keys: nothing is repeated. `mask`: (n, m).
+    """
+    heads, count, size = query.shape
+    shared = keys.shape[1]
+    each = heads // shared
+    asked = query.reshape(1, shared, each * count, size)
+    found = scaled_dot_product_attention(asked, keys, values, attn_mask=mask.repeat(each, 1), scale=scale)
+    return found.view(heads, count, size).transpose(0, 1)
 
 
 AttentionInterface.register(ATTENTION, _attend)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
-from synthagent.training.attention import ATTENTION, NO_MASK
+from synthagent.training.attention import ATTENTION, NO_MASK, grouped_attention
 from synthagent.training.sampling import Sampled, Wish
 
 SHARED = 16
@@ -92,7 +92,8 @@ class _Step:
             out[self._writing] = self._written(keys, values, query, scale)
         for start, end, row, upto in self._reading:
             past = keys[row : row + 1, :, :upto], values[row : row + 1, :, :upto]
-            out[start:end] = _chunk(query[:, start:end], *past, scale)
+            mask = torch.ones((end - start, upto), dtype=torch.bool, device=query.device).tril(upto - end + start)
+            out[start:end] = grouped_attention(query[:, start:end], *past, mask, scale)
         return out
 
     def _written(self, keys: Tensor, values: Tensor, query: Tensor, scale: float | None) -> Tensor:
@@ -112,17 +113,6 @@ class _Step:
         found = scaled_dot_product_attention(grouped, keys, values, attn_mask=self._seen, scale=scale)
         found = found.reshape(asked.shape[0], heads, size)
         return found if self._few else found[self._seats]
-
-
-def _chunk(query: Tensor, keys: Tensor, values: Tensor, scale: float | None) -> Tensor:
-    """(heads, n, size) of one conversation's next n tokens, over all of its keys -> (n, heads, size)."""
-    heads, count, size = query.shape
-    shared, upto = keys.shape[1], keys.shape[2]
-    each = heads // shared
-    grouped = query.reshape(shared, each * count, size)[None]
-    mask = torch.ones((count, upto), dtype=torch.bool, device=query.device).tril(upto - count).repeat(each, 1)
-    found = scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
-    return found.view(heads, count, size).transpose(0, 1)
 
 
 class HFModel:

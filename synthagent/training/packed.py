@@ -14,24 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from synthagent.training.attention import NO_MASK
+from synthagent.training.attention import NO_MASK, grouped_attention
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where in the row things are."""
+    """Where in the row things are: an opening, then the continuations. `attention.Parts` over one row."""
 
     prefix: int
-    """Tokens of the opening."""
-    rows: Tensor
-    """(N,) which continuation a token after the opening belongs to."""
-    columns: Tensor
-    """(N,) its place in it."""
-    longest: int
-    count: int
-
-    mask: Tensor
-    """(longest, prefix + longest): the opening, and one's own past."""
+    lengths: tuple[int, ...]
+    masks: tuple[Tensor, ...]
+    """(length, prefix + length) a continuation: the opening, and one's own past."""
 
     def attend(
         self,
@@ -41,35 +34,30 @@ class Layout:
         value: Tensor,
         scale: float | None,
     ) -> Tensor:
-        """As `attention.Parts` has it."""
-        fewer = query.shape[0] != key.shape[0]
-        first, second, third = (part[None, :, : self.prefix] for part in (query, key, value))
-        seen = scaled_dot_product_attention(first, second, third, is_causal=True, scale=scale, enable_gqa=fewer)
-        keys, values = self._continued(key), self._continued(value)
-        queries = self._apart(query[:, self.prefix :])
-        own = scaled_dot_product_attention(queries, keys, values, attn_mask=self.mask, scale=scale, enable_gqa=fewer)
-        return torch.cat([seen[0].transpose(0, 1), own[self.rows, :, self.columns]])
+        """As `attention.Parts` has it.
 
-    def _apart(self, tokens: Tensor) -> Tensor:
-        """(heads, N, size) of all continuations -> (count, heads, longest, size), zeros where one is shorter."""
-        heads, _, size = tokens.shape
-        shape = (self.count, self.longest, heads, size)
-        room = torch.zeros(shape, dtype=tokens.dtype, device=tokens.device)
-        return room.index_put((self.rows, self.columns), tokens.transpose(0, 1)).transpose(1, 2)
-
-    def _continued(self, tokens: Tensor) -> Tensor:
-        """(heads, tokens, size) -> (count, heads, prefix + longest, size)."""
-        opening = tokens[None, :, : self.prefix].expand(self.count, -1, -1, -1)
-        return torch.cat([opening, self._apart(tokens[:, self.prefix :])], dim=2)
+        Each continuation by itself: to pad them to one length costs more, in zeros that are filled, copied and added
+        up, than so many small attentions.
+        """
+        sizes = [self.prefix, *self.lengths]
+        first, *queries = query.split(sizes, dim=1)
+        opening, *keys = key.split(sizes, dim=1)
+        start, *values = value.split(sizes, dim=1)
+        each = query.shape[0] // key.shape[0]
+        seen = scaled_dot_product_attention(
+            first[None], opening[None], start[None], is_causal=True, scale=scale, enable_gqa=each > 1
+        )
+        found = [seen[0].transpose(0, 1)]
+        for one, own, worth, mask in zip(queries, keys, values, self.masks, strict=True):
+            past = torch.cat([opening, own], dim=1)[None], torch.cat([start, worth], dim=1)[None]
+            found.append(grouped_attention(one, *past, mask, scale))
+        return torch.cat(found)
 
 
 def layout(prefix: int, lengths: Sequence[int], device: torch.device | str = "cpu") -> Layout:
     """The layout of an opening and continuations of these lengths."""
-    rows = torch.cat([torch.full((n,), row) for row, n in enumerate(lengths)])
-    columns = torch.cat([torch.arange(n) for n in lengths])
-    longest = max(lengths)
-    mask = torch.ones((longest, prefix + longest), dtype=torch.bool, device=device).tril(prefix)
-    return Layout(prefix, rows.to(device), columns.to(device), longest, len(lengths), mask)
+    masks = (torch.ones((n, prefix + n), dtype=torch.bool, device=device).tril(prefix) for n in lengths)
+    return Layout(prefix, tuple(lengths), tuple(masks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +85,14 @@ def written(
     device = model.device
     at = layout(len(prefix), lengths, device)
     ids = torch.tensor([*prefix, *(token for one in continuations for token in one)], device=device)
-    positions = torch.cat([torch.arange(len(prefix), device=device), at.columns + len(prefix)])
+    columns = torch.cat([torch.arange(n, device=device) for n in lengths])
+    rows = torch.cat([torch.full((n,), row, device=device) for row, n in enumerate(lengths)])
+    positions = torch.cat([torch.arange(len(prefix), device=device), columns + len(prefix)])
     chosen = torch.tensor([bit for one in masks for bit in one], device=device).nonzero()[:, 0]
     if not len(chosen):
         raise ValueError("the policy wrote nothing")
     # A continuation's first token is foretold by the opening's last, any other by the one before it.
-    foretold = torch.where(at.columns[chosen] == 0, len(prefix) - 1, len(prefix) + chosen - 1)
+    foretold = torch.where(columns[chosen] == 0, len(prefix) - 1, len(prefix) + chosen - 1)
     output = model(
         input_ids=ids[None], position_ids=positions[None], attention_mask=NO_MASK, use_cache=False,
         logits_to_keep=foretold, parts=at,
@@ -113,4 +103,4 @@ def written(
     logprobs = spread.gather(-1, targets[:, None])[:, 0]
     with torch.no_grad():
         entropies = -(spread.exp() * spread).sum(dim=-1)
-    return Written(logprobs, entropies, at.rows[chosen])
+    return Written(logprobs, entropies, rows[chosen])
