@@ -21,6 +21,8 @@ from synthagent.training.sampling import Sampled, Wish
 
 SHARED = 16
 """Tokens from which on a prefix that another conversation has is copied and not computed."""
+BEGUN_WITH = 512
+"""Tokens a row of the cache has room for at first; it doubles when one conversation needs more."""
 READ_AT_ONCE = 1024
 """Tokens read in with one step, unless a single prompt is longer: those who write wait for them."""
 
@@ -129,7 +131,7 @@ class HFModel:
         config = model.config
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        shape = (slots, heads, length, size)
+        shape = (slots, heads, min(length, BEGUN_WITH), size)
         layers = range(config.num_hidden_layers)
         self._keys = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
         self._values = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
@@ -241,6 +243,7 @@ class HFModel:
         """Logits of the next token of these slots: (rows, words)."""
         slots = [self._slots[n] for n in rows]
         counts = [len(slot.pending) for slot in slots]
+        self._make_room(max(len(slot.ids) + count for slot, count in zip(slots, counts, strict=True)))
         step = _Step(self._keys, self._values, rows, [len(slot.ids) for slot in slots], counts)
         ids = torch.tensor([token for slot in slots for token in slot.pending], device=self.model.device)
         output = self.model(
@@ -252,6 +255,14 @@ class HFModel:
             slot.pending = []
         logits: Tensor = output.logits[0].float()
         return logits
+
+    def _make_room(self, tokens: int) -> None:
+        """Lets every row hold so many tokens."""
+        room = self._keys[0].shape[2]
+        if tokens > room:
+            more = min(max(2 * room, tokens), self.length) - room
+            self._keys = [torch.nn.functional.pad(layer, (0, 0, 0, more)) for layer in self._keys]
+            self._values = [torch.nn.functional.pad(layer, (0, 0, 0, more)) for layer in self._values]
 
     def _draw(self, rows: list[int], logits: Tensor) -> None:
         """Draws a token for each row, and ends the turns that are over."""

@@ -124,6 +124,22 @@ def test_a_turn_that_is_given_up_frees_its_place(model):
     assert list(anyio.run(given_up).ids) == alone(model, [5, 9, 11], 4)[0]
 
 
+def test_the_cache_grows_with_the_longest_conversation(model):
+    many = HFModel(model, frozenset({END}), slots=2, length=200)
+    small = HFModel(model, frozenset({END}), slots=2, length=200)
+    small._keys = [layer[:, :, :8] for layer in small._keys]
+    small._values = [layer[:, :, :8] for layer in small._values]
+
+    async def turns(sampler):
+        first = await sampler.sample("a", [5, 9, 11, 20, 7], Wish(6, 0.0))
+        second = await sampler.sample("a", [5, 9, 11, 20, 7, *first.ids, 13, 8, 21, 9, 30, 6, 44], Wish(30, 0.0))
+        return first, second
+
+    for one, two in zip(anyio.run(turns, many), anyio.run(turns, small), strict=True):
+        assert one.ids == two.ids
+        assert one.logprobs == pytest.approx(two.logprobs, abs=1e-4)
+
+
 def test_what_is_too_long_is_refused(model):
     many = HFModel(model, frozenset({END}), slots=1, length=8)
     with pytest.raises(ValueError, match="holds 1 to 7"):
