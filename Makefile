@@ -50,6 +50,11 @@ test-verl: ## Training through verl, with Ray and without a GPU: a few minutes.
 	$(VERL_VENV)/bin/python -m pip install --quiet --editable '.[dev,verl]'
 	$(VERL_VENV)/bin/python -m pytest tests/verl
 
+train-demo: install ## A small model learns: hours on two cores, in stages that are resumed. STAGE=sft does one.
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet $(TORCH_SPEC)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,train,report]'
+	$(BIN)/python -m examples.train_demo --out runs/train-demo $(foreach stage,$(STAGE),--stage $(stage))
+
 test-mutants: install ## Flips every scoring decision once: each flip must fail a test.
 	$(BIN)/python -m tests.mutants
 

@@ -21,8 +21,6 @@ from synthagent.training.sampling import Sampled, Wish
 
 SHARED = 16
 """Tokens from which on a prefix that another conversation has is copied and not computed."""
-BEGUN_WITH = 512
-"""Tokens a row of the cache has room for at first; it doubles when one conversation needs more."""
 READ_AT_ONCE = 1024
 """Tokens read in with one step, unless a single prompt is longer: those who write wait for them."""
 
@@ -124,14 +122,18 @@ class HFModel:
     given our attention, which is PyTorch's own for everybody else.
     """
 
-    def __init__(self, model: PreTrainedModel, ends: frozenset[int], *, slots: int = 32, length: int = 2048):
-        """`slots`: conversations in the batch; `length`: tokens of the longest one; `ends`: ids that end a turn."""
+    def __init__(self, model: PreTrainedModel, ends: frozenset[int], *, slots: int = 32, length: int = 2048,
+                 room: int = 512):  # fmt: skip
+        """`slots`: conversations in the batch; `length`: tokens of the longest one; `ends`: ids that end a turn.
+
+        `room`: tokens of each that are made room for at first; it doubles when one of them needs more.
+        """
         model.set_attn_implementation(ATTENTION)
         self.model, self.ends, self.length = model, ends, length
         config = model.config
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        shape = (slots, heads, min(length, BEGUN_WITH), size)
+        shape = (slots, heads, min(length, room), size)
         layers = range(config.num_hidden_layers)
         self._keys = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
         self._values = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
