@@ -7,7 +7,7 @@ VENV ?= .venv
 VERL_VENV ?= .venv-verl
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train test-verl check bench test-mutants clean
+.PHONY: quickstart install test test-train test-verl train-demo check bench test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
