@@ -65,7 +65,7 @@ def make(seen: Iterable[Path], unseen: Path, policy: Path, out: Path) -> dict[st
     parts["test_seen"] = parts.pop("test")
     parts["test_unseen"] = dealt(short(read_tasks(unseen), tokenizer), {"test": 180}, "spare")["test"]
     if min(len(tasks) for tasks in parts.values()) < 100:
-        raise InputError(f"too few short tasks: {({name: len(tasks) for name, tasks in parts.items()})}")
+        raise InputError(f"too few short tasks: { ({name: len(tasks) for name, tasks in parts.items()}) }")
     for name, tasks in parts.items():
         write_tasks(out / f"{name}.jsonl", tasks)
     return {name: len(tasks) for name, tasks in parts.items()}
