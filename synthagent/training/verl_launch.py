@@ -24,6 +24,7 @@ from pydantic import Field
 from synthagent.errors import InputError
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Task
+from synthagent.simulation.agent import opening
 from synthagent.storage.atomic import make_folder, replacing
 from synthagent.storage.task_file import write_tasks
 from synthagent.training.recipe import Recipe, Rollouts
