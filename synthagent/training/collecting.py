@@ -89,9 +89,12 @@ class Playing:
             temperature=self.rollouts.temperature if temperature is None else temperature,
             seed=sampling_seed(seed, stage.task.id, sample), most=self.rollouts.response_tokens,
         )  # fmt: skip
+
+        def casting(stage: Stage, sample: int) -> Cast:
+            return self.supporting(stage, sample, agent)
+
         try:
-            cast = self.supporting(stage, sample, agent)
-            outcome = await roll(stage, lambda _, __: cast, self.limits, sample, seed, agent.name, self.scoring)
+            outcome = await roll(stage, casting, self.limits, sample, seed, agent.name, self.scoring)
         finally:
             agent.close()
         return Try(outcome, agent.tokens if agent.wrote else None)

@@ -116,10 +116,10 @@ def test_episodes_cut_at_a_limit_carry_no_loss_if_the_recipe_says_so_yet_count_i
     moves, learnt = moved(undecided, group, loss=Loss(mask_overlong=True))
     assert (learnt.tokens, learnt.norm) == (0, 0.0)
     assert all(not delta.any() for delta in moves.values())
-    ended = replace(
-        group.tries[0].outcome, episode=group.tries[0].outcome.episode.model_copy(update={"stop": Stop.USER_DONE})
-    )
-    mixed = TryGroup(group.task, (Try(ended, group.tries[0].tokens), *group.tries[1:]))
+    first = group.tries[0]
+    whole = first.outcome.episode.model_copy(update={"stop": Stop.USER_DONE})
+    ended = Try(replace(first.outcome, episode=whole), first.tokens)
+    mixed = TryGroup(group.task, (ended, *group.tries[1:]))
     moves, learnt = moved(undecided, mixed, loss=Loss(mask_overlong=True))
     assert learnt.tokens == sum(first.tokens.mask)
 

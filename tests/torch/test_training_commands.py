@@ -1,4 +1,4 @@
-"""`sft` and `train` as typed: killed at any time and gone on with, refused with the field's name, every recipe of a kind."""
+"""`sft` and `train` as typed: killed and gone on with, refused with the field's name, every ablation of the paper."""
 
 import os
 import signal
