@@ -125,6 +125,9 @@ class Careful(Reference):
             arguments = resolve(self._acts[rule.tool], facts, results_of(view)) if allowed else rule.trap
         except TaskFault:
             return None
+        unheard = [value for fact, value in self._facts.items() if fact not in self._told]
+        if not allowed and any(arguments.get(name) in unheard for name in rule.values):
+            return None
         row = next((r for r in rows if _picked(r, rule, arguments) and all(c in r for c in rule.columns)), None)
         if row is None and rule.columns:
             return None

@@ -1,5 +1,6 @@
 """Low-rank adapters in a model (Hu et al., *LoRA*, arXiv 2106.09685), by way of peft."""
 
+import warnings
 from typing import Any
 
 from synthagent.errors import InputError
@@ -21,7 +22,9 @@ def adapted(model: Any, settings: Lora, seed: int) -> Any:
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.targets))
     torch.manual_seed(seed)
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():  # peft asks transformers for names that those are about to give up
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, config)
     except ValueError as error:
         raise InputError(f"lora.targets: {error}") from error
 

@@ -12,13 +12,14 @@ from typer.main import get_command
 
 from synthagent.cli.main import app
 
-COMMANDS = {*get_command(app).commands} - {"models"} | {"models fetch", "models list"}
+COMMANDS = {*get_command(app).commands} - {"models"} | {"models fetch", "models list", "models convert"}
 
 
 def test_these_are_the_commands():
     assert {command.split()[0] for command in COMMANDS} == {
         "synth", "check", "show", "split", "rollout", "score", "report", "models", "quickstart", "doctor", "evolve",
         "import", "perturb", "audit", "simulate", "map", "serve", "select", "demos", "rubrics",
+        "sft", "train",
     }  # fmt: skip
 
 

@@ -140,7 +140,9 @@ def test_a_divergence_weight_pulls_towards_the_start(undecided):
         for step in range(1, 5):
             learnt = practice.learner.learn(practice.collect(step).groups)
         start = Practice(undecided, [choice()]).learner.master.weights
-        apart[kl] = sum(float((w - start[name]).pow(2).sum()) for name, w in practice.learner.master.weights.items())
+        apart[kl] = sum(
+            float((w - start[name]).detach().pow(2).sum()) for name, w in practice.learner.master.weights.items()
+        )
         assert (learnt.kl > 0) == (kl > 0)
     assert apart[1.0] < apart[0.0]
 
