@@ -19,7 +19,8 @@ def adapted(model: Any, settings: Lora, seed: int) -> Any:
         raise InputError(f"lora needs peft ({error})", way_out="pip install 'synthagent[train]'") from error
     import torch
 
-    config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.targets))
+    alpha: Any = settings.alpha  # peft says int, and takes any number
+    config = LoraConfig(r=settings.rank, lora_alpha=alpha, target_modules=list(settings.targets))
     torch.manual_seed(seed)
     try:
         with warnings.catch_warnings():  # peft asks transformers for names that those are about to give up

@@ -39,8 +39,8 @@ def test_a_model_that_presses_either_side_learns_which_one_pays(undecided, right
 def test_adapters_learn_it_too_and_become_a_plain_model(undecided):
     practice = Practice(undecided, [choice()])
     plain = {name: p.detach().clone() for name, p in practice.weights.model.named_parameters()}
-    adapters = adapted(practice.weights.model, Lora(rank=8, alpha=32.0), seed=0)
-    learner = Learner(practice.weights.model, RECIPE.model_copy(update={"optimiser": Optimiser(lr=5e-3)}), 100)
+    adapters = adapted(practice.weights.model, Lora(rank=8, alpha=16.0), seed=0)
+    learner = Learner(practice.weights.model, RECIPE.model_copy(update={"optimiser": Optimiser(lr=2e-3)}), 100)
     assert learner.master.weights
     assert all("lora_" in name for name in learner.master.weights)
     rewards = []
