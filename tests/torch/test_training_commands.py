@@ -236,8 +236,9 @@ def test_demonstrations_that_are_not_good_enough_are_left_out_and_counted(files,
 
 def small(recipe: Recipe) -> Recipe:
     """As a recipe says, with a model of random weights: two steps, and sizes that take seconds."""
+    room = 64 if recipe.method == "grpo" else 1000
     sizes = Rollouts(
-        group=2, tasks=2, turns=1, turn_tokens=8, response_tokens=64 if recipe.method == "grpo" else 1000, slots=4, malformed=1,
+        group=2, tasks=2, turns=1, turn_tokens=8, response_tokens=room, slots=4, malformed=1,
         protocol=recipe.rollouts.protocol, tool_form=FORM, temperature=recipe.rollouts.temperature,
     )  # fmt: skip
     user = recipe.data.model_copy(update={"user": "facts"})
