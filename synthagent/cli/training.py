@@ -7,8 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -22,14 +24,16 @@ from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
 from synthagent.simulation.agent import OPENING, Agent, ToolForm, opening_fingerprint
 from synthagent.simulation.episode import Cast, Stage
+from synthagent.storage.index import EPISODES, SCORES, TASKS
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
 from synthagent.synthesis.splits import refuse_overlap
-from synthagent.synthesis.ungapped import without_gap
 from synthagent.training.collecting import Supporting
 from synthagent.training.examples import Example, refusal, tokens_of
+from synthagent.training.metrics import StepLine, mean
 from synthagent.training.recipe import Recipe, read_recipe
-from synthagent.training.train_folder import METRICS, POLICY, TrainFolder, TrainManifest
+from synthagent.training.syllabus import refuse_long, syllabus
+from synthagent.training.train_folder import METRICS, POLICY, Interrupted, TrainFolder, TrainManifest, latest
 
 if TYPE_CHECKING:
     from synthagent.training.loading import Weights
@@ -40,9 +44,10 @@ NEEDS_TORCH = "PyTorch, then pip install 'synthagent[train]': see README, PyTorc
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], None]]:
-    """A callable that raises `Interrupted` once the process was told to end (SIGTERM, Ctrl-C)."""
-    from synthagent.training.grpo import Interrupted
+    """A callable that raises `Interrupted` once the process was told to end (SIGTERM, Ctrl-C).
 
+    What gets out of the block is a `KeyboardInterrupt`, as `main` knows it.
+    """
     asked: list[int] = []
 
     def stop() -> None:
@@ -52,6 +57,8 @@ def stopping() -> Iterator[Callable[[], None]]:
     before = {number: signal.signal(number, lambda n, _: asked.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
+    except Interrupted as error:
+        raise KeyboardInterrupt from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -63,25 +70,26 @@ def run_sft(
     """Imitates the demonstrations of run folders, and leaves the model in OUT/policy."""
     recipe = read_recipe(config) if config else Recipe(method="sft")
     found, form = _weights(policy, recipe, threads)
-    from synthagent.training.sft import SftLine, imitate, save, updates_of
+    from synthagent.training.sft import Keeping, SftLine, imitate, save, updates_of
 
     examples, refused = _examples(data, found, recipe, form)
     say(f"{len(examples)} demonstrations to learn from; left out: {_told(refused)}")
-    manifest = _manifest("sft", policy, data[0] / "tasks.jsonl", {}, form, recipe, len(updates_of(examples, recipe)))
+    journals = [path / name for path in data for name in (TASKS, EPISODES, SCORES)]
+    steps = len(updates_of(examples, recipe))
+    manifest = _manifest("sft", policy, ", ".join(map(str, data)), journals, {}, form, recipe, steps)
     with TrainFolder.open(out, manifest, resume=resume) as folder, stopping() as stop:
         lines: list[SftLine] = []
-        with progress("sft", manifest.steps) as tick:
+        with progress("sft", steps) as tick:
 
             def sink(line: SftLine) -> None:
-                folder.add(METRICS, line)
                 lines.append(line)
                 tick(f"(loss {line.loss:.4f})")
 
-            imitate(found, examples, recipe, sink, stop)
+            imitate(found, examples, recipe, sink, stop, Keeping(folder, recipe))
         save(found, out / POLICY)
     figures = {
         "demonstrations": len(examples), "refused": dict(refused), "domains": len({e.domain for e in examples}),
-        "updates": len(lines), "loss": lines[-1].loss, "tokens": sum(line.learnt for line in lines),
+        "updates": steps, "loss": lines[-1].loss if lines else None, "tokens": sum(line.learnt for line in lines),
         "seconds": round(sum(line.seconds for line in lines), 1),
     }  # fmt: skip
     if json:
@@ -104,11 +112,13 @@ def _examples(
     longest = min(recipe.rollouts.response_tokens, found.window)
     for path in data:
         with RunFolder.open(path) as folder:
-            tasks = {task.id: task for task in folder.tasks()}
+            tasks = {task.id: task for task in islice(folder.tasks(), recipe.data.tasks)}
             scores: dict[tuple[str, str, int], Score] = {
                 (line.agent, line.score.task_id, line.score.sample): line.score for line in folder.scores()
             }
             for episode in folder.episodes():
+                if episode.task_id not in tasks:
+                    continue
                 score = scores.get((episode.agent, episode.task_id, episode.sample))
                 reason = refusal(episode, score, recipe.sft.threshold)
                 if reason is None:
@@ -119,7 +129,7 @@ def _examples(
                         continue
                     reason = "too long"
                 refused[reason] += 1
-    return examples[: recipe.data.tasks], refused
+    return examples, refused
 
 
 def run_train(
@@ -130,27 +140,46 @@ def run_train(
     recipe = read_recipe(config)
     if recipe.method == "sft":
         raise InputError("method: this recipe is a cold start", where=str(config), way_out="synthagent sft --config")
-    learnt = _tasks(tasks, recipe)
-    sets = {path.stem: list(read_tasks(path)) for path in heldout}
-    for path, (_, held) in zip(heldout, sets.items(), strict=True):
-        refuse_overlap(learnt, held, (str(tasks), str(path)))
+    learnt = syllabus(read_tasks(tasks), recipe.data, str(tasks))
+    sets: dict[str, list[Task]] = {}
+    for path in heldout:
+        if path.stem in sets:
+            raise InputError(f"--eval: two sets are called '{path.stem}'", way_out="rename one of the files")
+        sets[path.stem] = list(read_tasks(path))
+        refuse_overlap(learnt, sets[path.stem], (str(tasks), str(path)))
     if trainer not in TRAINERS and trainer not in plugins.names("synthagent.trainers"):
         known = ", ".join((*TRAINERS, *plugins.names("synthagent.trainers")))
         raise InputError(f"--trainer: '{trainer}' is not one of {known}")
     found, form = _weights(policy, recipe, settings.threads)
+    for these in (learnt, *sets.values()):
+        refuse_long(these, found.tokenizer, form, recipe.rollouts)
     steps = recipe.steps_for(len(learnt))
-    manifest = _manifest(trainer, policy, tasks, {p.stem: p for p in heldout}, form, recipe, steps)
+    manifest = _manifest(trainer, policy, str(tasks), [tasks], {p.stem: p for p in heldout}, form, recipe, steps)
     with TrainFolder.open(out, manifest, resume=resume) as folder, stopping() as stop:
         anyio_run = _native(found, form, learnt, sets, recipe, steps, folder, settings, stop)
         anyio_run()
-    say(f"the policy is in {out / POLICY}; next: synthagent report {out}")
-    del json
+    figures = _figures(out)
+    if json:
+        print_json(figures)
+    else:
+        print_table([figures], tuple(figures))
+        say(f"the policy is in {out / POLICY}; next: synthagent report {out}")
 
 
-def _tasks(path: Path, recipe: Recipe) -> list[Task]:
-    """The tasks to learn from, as the recipe wants them."""
-    found = list(read_tasks(path))[: recipe.data.tasks]
-    return found if recipe.data.information_gap else [without_gap(task) for task in found]
+def _figures(out: Path) -> dict[str, Any]:
+    """What a run came to, the steps before it was resumed included."""
+    lines: list[StepLine] = list(latest(out / METRICS, StepLine, "step"))
+    tenth = max(1, len(lines) // 10)
+    episodes = sum(line.played.episodes for line in lines)
+    return {
+        "steps": len(lines), "episodes": episodes,
+        "unscored": round(sum(line.played.unscored * line.played.episodes for line in lines)),
+        "reward_first": mean(line.played.reward for line in lines[:tenth] if line.played.reward is not None),
+        "reward_last": mean(line.played.reward for line in lines[-tenth:] if line.played.reward is not None),
+        "zero_variance": mean(line.zero_variance for line in lines),
+        "generated": sum(line.generated for line in lines), "learnt": sum(line.learnt for line in lines),
+        "seconds": round(sum(line.generating + line.learning for line in lines), 1),
+    }  # fmt: skip
 
 
 def _native(
@@ -159,7 +188,6 @@ def _native(
 ) -> Callable[[], None]:  # fmt: skip
     from synthagent.training.collecting import Curriculum, Playing
     from synthagent.training.grpo import Learner, Run, train
-    from synthagent.training.metrics import StepLine
     from synthagent.training.policy import Policy
     from synthagent.training.sft import save
 
@@ -169,8 +197,13 @@ def _native(
     updates = steps * (1 if recipe.optimiser.minibatch is None else -(-mine.tasks // recipe.optimiser.minibatch))
     learner = Learner(found.model, recipe, updates, stop)
 
-    async def supporting(stack: AsyncExitStack) -> Supporting:
-        return await supporting_of(stack, recipe, form, settings)
+    curriculum = Curriculum(tasks, recipe.selection, recipe.seed, recipe.data.reasoning)
+
+    async def whole(tell: Callable[[StepLine], None]) -> None:
+        async with AsyncExitStack() as stack:  # whoever plays the user is there until the last step
+            supporting = await supporting_of(stack, recipe, form, settings)
+            playing = Playing(policy, form, supporting, recipe.rollouts)
+            await train(Run(learner, sampler, playing, curriculum, recipe, steps, folder, sets, stop, tell))
 
     def run() -> None:
         with progress("train", steps) as tick:
@@ -179,13 +212,7 @@ def _native(
                 reward = "-" if line.played.reward is None else f"{line.played.reward:.3f}"
                 tick(f"(step {line.step}, reward {reward}, zero variance {line.zero_variance:.2f})")
 
-            async def ready() -> Supporting:
-                async with AsyncExitStack() as stack:
-                    return await supporting(stack)
-
-            playing = Playing(policy, form, anyio.run(ready), recipe.rollouts)
-            curriculum = Curriculum(tasks, recipe.selection, recipe.seed)
-            train(Run(learner, sampler, playing, curriculum, recipe, steps, folder, sets, stop, tell))
+            anyio.run(whole, tell)
         save(found, folder.path / POLICY)
 
     return run
@@ -222,16 +249,21 @@ def _weights(policy: str, recipe: Recipe, threads: int | None) -> tuple["Weights
 
         from synthagent.training.hf_tokenizer import form_for
         from synthagent.training.loading import weights
+        from synthagent.training.lora import adapted
     except ImportError as error:
         raise InputError(f"training needs torch and transformers ({error})", way_out=NEEDS_TORCH) from error
     torch.set_num_threads(threads or os.cpu_count() or 1)
     found = weights(path, getattr(torch, recipe.dtype))
+    if recipe.lora is not None:
+        found = replace(found, adapters=adapted(found.model, recipe.lora, recipe.seed))
     return found, recipe.rollouts.tool_form or form_for(found.tokenizer)
 
 
 def _manifest(
-    trainer: str, policy: str, tasks: Path, heldout: dict[str, Path], form: ToolForm, recipe: Recipe, steps: int
-) -> TrainManifest:
+    trainer: str, policy: str, tasks_file: str, files: Sequence[Path], heldout: dict[str, Path], form: ToolForm,
+    recipe: Recipe, steps: int,
+) -> TrainManifest:  # fmt: skip
+    """`files`: all that is learnt from, whose bytes must not change before the run is resumed."""
     path = Path(policy.removeprefix("hf:"))
     return TrainManifest(
         command=" ".join(["synthagent", *sys.argv[1:]]),
@@ -239,8 +271,8 @@ def _manifest(
         trainer=trainer,
         policy=policy,
         policy_sha256=_sha256(*sorted(path.glob("*.safetensors"))),
-        tasks_file=str(tasks),
-        tasks_sha256=_sha256(tasks),
+        tasks_file=tasks_file,
+        tasks_sha256=_sha256(*files),
         heldout={name: _sha256(file) for name, file in heldout.items()},
         tool_form=form,
         prompts={OPENING: opening_fingerprint()},

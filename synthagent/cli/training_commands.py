@@ -19,13 +19,14 @@ def sft(
     policy: PolicyPath,
     out: Annotated[Path, typer.Option("--out", "-o", help="The training folder.", show_default=False)],
     recipe: Annotated[Path | None, typer.Option("--config", help="The recipe (TOML).")] = None,
+    resume: Resume = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Cold start: let a model imitate demonstrations that earned their reward."""
     from synthagent.cli.training import run_sft
 
-    run_sft(data, policy, out, recipe, threads, False, json)
+    run_sft(data, policy, out, recipe, threads, resume, json)
 
 
 def train(

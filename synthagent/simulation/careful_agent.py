@@ -86,6 +86,7 @@ class Careful(Reference):
         columns = frozenset(name for table in stage.blueprint.tables for name in table.columns)
         self._left = rules_of(task, columns)
         self._today = task.world.now[:10]
+        self._told: frozenset[str] = frozenset()
         self._acts = {step.call: step.args for step in task.reference if isinstance(step, CallStep)}
         self._stuck = "missing_tool" in task.provenance.features
 
@@ -93,6 +94,7 @@ class Careful(Reference):
         """The next step, and before it what decided it."""
         number = self._next
         last = number == len(self._steps) - 1
+        self._told = frozenset(self._asked)  # what this very turn asks for is not known yet
         turn = await super().act(view)
         thoughts = list(self._decided(view, number))
         if self._stuck and last:
@@ -119,9 +121,12 @@ class Careful(Reference):
         if not allowed and (not rule.broken or isinstance(self._steps[number], AskStep)):
             return None
         try:
-            facts = {fact: value for fact, value in self._facts.items() if fact in self._asked}
+            facts = {fact: value for fact, value in self._facts.items() if fact in self._told}
             arguments = resolve(self._acts[rule.tool], facts, results_of(view)) if allowed else rule.trap
         except TaskFault:
+            return None
+        unheard = [value for fact, value in self._facts.items() if fact not in self._told]
+        if not allowed and any(arguments.get(name) in unheard for name in rule.values):
             return None
         row = next((r for r in rows if _picked(r, rule, arguments) and all(c in r for c in rule.columns)), None)
         if row is None and rule.columns:

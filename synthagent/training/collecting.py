@@ -6,6 +6,7 @@ never played is judged by its like: same domain, same goals, same twin.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -24,6 +25,7 @@ from synthagent.simulation.model_agent import sampling_seed
 from synthagent.training.advantages import without_variance
 from synthagent.training.policy import Policy, PolicyAgent
 from synthagent.training.recipe import Rollouts, Selection
+from synthagent.training.syllabus import is_reasoning
 from synthagent.training.tokens import Tokens
 from synthagent.workers import Streak, work_off
 
@@ -87,9 +89,12 @@ class Playing:
             temperature=self.rollouts.temperature if temperature is None else temperature,
             seed=sampling_seed(seed, stage.task.id, sample), most=self.rollouts.response_tokens,
         )  # fmt: skip
+
+        def casting(stage: Stage, sample: int) -> Cast:
+            return self.supporting(stage, sample, agent)
+
         try:
-            cast = self.supporting(stage, sample, agent)
-            outcome = await roll(stage, lambda _, __: cast, self.limits, sample, seed, agent.name, self.scoring)
+            outcome = await roll(stage, casting, self.limits, sample, seed, agent.name, self.scoring)
         finally:
             agent.close()
         return Try(outcome, agent.tokens if agent.wrote else None)
@@ -133,32 +138,47 @@ class Collected:
 class Curriculum:
     """Which tasks come next."""
 
-    def __init__(self, tasks: Sequence[Task], selection: Selection, seed: int):
-        """Raises `InputError` for no tasks."""
-        if not tasks:
-            raise InputError("there are no tasks to train on")
-        self._tasks, self._selection, self._seed = list(tasks), selection, seed
+    def __init__(self, tasks: Sequence[Task], selection: Selection, seed: int, reasoning: float = 0.0):
+        """`reasoning`: share of reasoning tasks in what is drawn. Raises `InputError` where there are none to draw."""
+        self._tasks, self._selection, self._seed, self._share = list(tasks), selection, seed, reasoning
+        self._thinking = [place for place, task in enumerate(tasks) if is_reasoning(task)]
+        self._acting = [place for place, task in enumerate(tasks) if not is_reasoning(task)]
+        if (reasoning and not self._thinking) or (reasoning < 1 and not self._acting):
+            raise InputError("there are no tasks to train on" if not tasks else "one kind of tasks is missing")
         self._kinds = [kind_of(task) for task in tasks]
         self._places = {task.id: place for place, task in enumerate(tasks)}
         self._drawn: set[int] = set()
+        self._dealt = {"all": 0, "reasoning": 0}
         self._rates: dict[str, float] = {}
         self._own: dict[int, float] = {}
 
     def draw(self, count: int, turn: str) -> list[Task]:
-        """The next `count` tasks, none twice before all were drawn. `turn` names the draw: the same name, the same."""
+        """The next `count` tasks, none twice before all of its kind were drawn: what acts, then what reasons.
+
+        `turn` names the draw: the same name, the same tasks. Over all draws the share of reasoning tasks is kept to
+        within one task.
+        """
         random = Random(f"{self._seed}/{turn}")
+        due = round((self._dealt["all"] + count) * self._share) - self._dealt["reasoning"]
+        thinking = min(max(due, 0), count)
+        self._dealt = {"all": self._dealt["all"] + count, "reasoning": self._dealt["reasoning"] + thinking}
+        found = [*self._deal(self._acting, count - thinking, random), *self._deal(self._thinking, thinking, random)]
+        return [self._tasks[place] for place in found]
+
+    def _deal(self, deck: Sequence[int], count: int, random: Random) -> list[int]:
+        """Places of a deck, which is taken up anew when it is spent."""
         found: list[int] = []
         while len(found) < count:
-            left = [place for place in range(len(self._tasks)) if place not in self._drawn]
+            left = [place for place in deck if place not in self._drawn]
             if not left:
-                self._drawn.clear()
+                self._drawn.difference_update(deck)
                 continue
             need = count - len(found)
             pool = random.sample(left, min(len(left), need * self._selection.pool))
             taken = sorted(pool, key=self._outside)[:need]
             self._drawn.update(taken)
             found += taken
-        return [self._tasks[place] for place in found]
+        return found
 
     def saw(self, group: TryGroup) -> None:
         """Takes what a group earned."""
@@ -181,11 +201,12 @@ class Curriculum:
     def state(self) -> dict[str, Any]:
         """Everything that changes, as JSON."""
         own = {str(place): rate for place, rate in sorted(self._own.items())}
-        return {"drawn": sorted(self._drawn), "rates": dict(sorted(self._rates.items())), "own": own}
+        rates = dict(sorted(self._rates.items()))
+        return {"drawn": sorted(self._drawn), "dealt": dict(self._dealt), "rates": rates, "own": own}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes up a state that `state` gave, on the same tasks."""
-        self._drawn = set(state["drawn"])
+        self._drawn, self._dealt = set(state["drawn"]), dict(state["dealt"])
         self._rates = dict(state["rates"])
         self._own = {int(place): rate for place, rate in state["own"].items()}
 
@@ -205,10 +226,11 @@ async def collect(
     played: list[TryGroup] = []
     useful: list[TryGroup] = []
     wanted = playing.rollouts.tasks
+    seen: Counter[str] = Counter()
     for turn in range(selection.redraws + 1):
         need = wanted - len(useful)
         tasks = curriculum.draw(need, f"{step}/{turn}")
-        groups = await roll_groups(tasks, playing, seed * 1_000_003 + step, tell)
+        groups = await roll_groups(tasks, playing, seed * 1_000_003 + step, tell, seen)
         for group in groups:
             curriculum.saw(group)
         played += groups
@@ -219,10 +241,20 @@ async def collect(
 
 
 async def roll_groups(
-    tasks: Sequence[Task], playing: Playing, seed: int, tell: Callable[[], None] = lambda: None
-) -> list[TryGroup]:
-    """A group of tries at each task."""
+    tasks: Sequence[Task], playing: Playing, seed: int, tell: Callable[[], None] = lambda: None,
+    seen: Counter[str] | None = None,
+) -> list[TryGroup]:  # fmt: skip
+    """A group of tries at each task.
+
+    `seen`: groups that each task had already under this seed, brought up to date here. A task that comes again gets
+    further samples, not the same ones.
+    """
     size = playing.rollouts.group
-    stages = [prepare(task) for task in tasks]
-    tries = await playing.play_all([(stage, n) for stage in stages for n in range(size)], seed, tell=tell)
+    seen = Counter() if seen is None else seen
+    jobs: list[tuple[Stage, int]] = []
+    for task in tasks:
+        stage, first = prepare(task), seen[task.id] * size
+        seen[task.id] += 1
+        jobs += [(stage, first + n) for n in range(size)]
+    tries = await playing.play_all(jobs, seed, tell=tell)
     return [TryGroup(task, tuple(tries[n * size : (n + 1) * size])) for n, task in enumerate(tasks)]

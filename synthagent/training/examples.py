@@ -13,7 +13,8 @@ from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task
 from synthagent.simulation.agent import ToolForm, opening, tools_for
 from synthagent.simulation.model_agent import as_told
-from synthagent.training.tokens import Scroll, TemplateError, Tokenizer, Tokens, Tools, rendered, turn_end
+from synthagent.training.syllabus import begun
+from synthagent.training.tokens import TemplateError, Tokenizer, Tokens, Tools, rendered, turn_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def tokens_of(task: Task, episode: Episode, tokenizer: Tokenizer, form: ToolForm
     """
     tools = tools_for(task.brief, episode.protocol) if form == "native" else None
     said = as_told(opening(task.brief, episode.protocol, task.world.now, form), form)
-    scroll = Scroll(tokenizer, said, tools)
+    scroll = begun(task, episode.protocol, tokenizer, form)
     for turn in turns(episode):
         message, *answers = as_told([turn.message, *turn.answers], form)
         scroll.wrote(_written(tokenizer, said, message, tools))

@@ -10,7 +10,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import anyio
 import torch
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from synthagent.training.train_folder import (
     MASTER,
     METRICS,
     ROLLOUTS,
+    Interrupted,
     State,
     TrainFolder,
     checkpoints,
@@ -38,10 +38,6 @@ from synthagent.training.train_folder import (
 
 PACK = 8192
 """Tokens of one backward pass at most, unless a single episode is longer."""
-
-
-class Interrupted(Exception):
-    """The run was asked to stop. What it held is in a checkpoint."""
 
 
 @dataclass
@@ -79,7 +75,7 @@ class Learner:
     updates: int
     """Of the whole run, for the decay of the learning rate."""
     stop: Callable[[], None] = lambda: None
-    """Called between groups; may raise."""
+    """Called until the weights first move in a step; may raise. Half a step is not to be gone on from."""
     master: Master = field(init=False)
     reference: Any = field(init=False, default=None)
 
@@ -119,7 +115,8 @@ class Learner:
             # Without a divergence to hold, what has no advantage has no gradient.
             taken = [lesson for lesson in group if lesson.advantage or self.recipe.loss.kl]
             for pack in self._packs(taken):
-                self.stop()
+                if found.updates == 0:
+                    self.stop()
                 loss = self._loss(pack, tokens, episodes, found, fresh=fresh, alone=alone)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.master.collect()
@@ -217,18 +214,23 @@ class Run:
     tell: Callable[[StepLine], None] = lambda _: None
 
 
-def train(run: Run) -> None:
+async def train(run: Run) -> None:
     """Steps until the recipe's last, from the latest checkpoint if there is one.
 
     Raises `Interrupted` when it was asked to stop: a checkpoint of the last whole step is written before.
     """
-    step = _resumed(run)
-    if step == 0:
-        _check(run, 0)
-    while step < run.steps:
+    at = _resumed(run)
+    step, checked = at.step, at.checked
+    while True:
+        if not checked:
+            await _check(run, step)
+        if step and (step % run.recipe.save_every == 0 or step == run.steps):
+            _save(run, step)
+        if step >= run.steps:
+            return
         before = run.curriculum.state()
         try:
-            line = _step(run, step + 1)
+            line = await _step(run, step + 1)
         except Interrupted:
             run.curriculum.restore(before)
             _save(run, step)
@@ -236,46 +238,46 @@ def train(run: Run) -> None:
         step += 1
         run.folder.add(METRICS, line)
         run.tell(line)
-        last = step == run.steps
-        if (run.recipe.checking.every and (step % run.recipe.checking.every == 0)) or last:
-            _check(run, step)
-        if step % run.recipe.save_every == 0 or last:
-            _save(run, step)
+        every = run.recipe.checking.every
+        checked = not (step == run.steps or (every and step % every == 0))
 
 
-def _resumed(run: Run) -> int:
-    """The step to go on from."""
+def _resumed(run: Run) -> State:
+    """Where to go on from."""
     found = checkpoints(run.folder.path)
     if not found:
-        return 0
+        return State(step=0, checked=False)
     state = state_of(found[-1])
     run.learner.master.load(found[-1] / MASTER)
     run.curriculum.restore(state.curriculum)
-    run.sampler.weights_changed()
-    return state.step
+    return state
 
 
-def _save(run: Run, step: int) -> None:
+def _save(run: Run, step: int, *, checked: bool = True) -> None:
     path = run.folder.checkpoint(step)
     run.learner.master.save(path / MASTER)
-    run.folder.finish_checkpoint(State(step=step, curriculum=run.curriculum.state()), run.recipe.keep)
+    state = State(step=step, curriculum=run.curriculum.state(), checked=checked)
+    run.folder.finish_checkpoint(state, run.recipe.keep)
 
 
-def _check(run: Run, step: int) -> None:
+async def _check(run: Run, step: int) -> None:
     """Held-out tasks, if there are any."""
-    if run.heldout:
-        run.sampler.weights_changed()  # what the cache holds depends on what was played before: begin alike
-        lines = anyio.run(hold_out, run.heldout, run.playing, run.recipe.checking, run.recipe.seed, step, run.stop)
-        for line in lines:
-            run.folder.add(HELDOUT, line)
+    if not run.heldout:
+        return
+    run.sampler.weights_changed()  # what the cache holds depends on what was played before: begin alike
+    try:
+        lines = await hold_out(run.heldout, run.playing, run.recipe.checking, run.recipe.seed, step, run.stop)
+    except Interrupted:
+        _save(run, step, checked=False)
+        raise
+    for line in lines:
+        run.folder.add(HELDOUT, line)
 
 
-def _step(run: Run, step: int) -> StepLine:
+async def _step(run: Run, step: int) -> StepLine:
     sampled = run.sampler.sampled
     run.sampler.weights_changed()
-    collected = anyio.run(
-        collect, run.curriculum, run.playing, run.recipe.selection, run.recipe.seed, step, run.stop
-    )  # fmt: skip
+    collected = await collect(run.curriculum, run.playing, run.recipe.selection, run.recipe.seed, step, run.stop)
     learnt = run.learner.learn(collected.groups)
     for group in collected.played:
         for one in group.tries:
@@ -294,7 +296,7 @@ def step_line(step: int, collected: Collected, learnt: Learnt, generated: int) -
         groups=len(collected.groups),
         zero_variance=collected.zero_variance,
         redrawn=collected.redrawn,
-        loss=learnt.loss,
+        loss=learnt.loss / max(learnt.updates, 1),
         entropy=learnt.entropy / tokens,
         kl=learnt.kl / tokens,
         clipped=learnt.clipped / tokens,

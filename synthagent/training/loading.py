@@ -29,6 +29,8 @@ class Weights:
     tokenizer: HFTokenizer
     window: int
     """Tokens that the model can read."""
+    adapters: Any = None
+    """What peft knows of them, where a recipe wants adapters: see `lora`."""
 
     def sampler(self, *, slots: int = 32, length: int | None = None) -> HFModel:
         """The model, to be sampled from. `length`: tokens that a conversation may have, as far as it can read."""

@@ -12,8 +12,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from synthagent.errors import RunFolderError
+from synthagent.errors import RunFolderError, SynthAgentError
 from synthagent.training.recipe import Optimiser
+
+
+class Diverged(SynthAgentError):
+    """The gradient is no number any more."""
 
 
 class Master:
@@ -48,17 +52,19 @@ class Master:
     def update(self, total: int) -> tuple[float, float]:
         """One step of AdamW, written back into the model: (norm of the gradient, learning rate).
 
-        `total`: updates of the whole run, for the decay. Without a gradient nothing moves.
+        `total`: updates of the whole run, for the decay. Without a gradient nothing moves. Raises `Diverged` for one
+        that is no number, and moves nothing.
         """
         rate = self.rate(total)
         found = [w.grad for w in self.weights.values() if w.grad is not None]
-        self.updates += 1
         if not found:
+            self.updates += 1
             return 0.0, rate
         norm = float(torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._settings.max_norm))
         if not math.isfinite(norm):
             self.drop()
-            raise ArithmeticError(f"the gradient is {norm}: lower the learning rate")
+            raise Diverged(f"the gradient is {norm}: start again with a lower learning rate (optimiser.lr)")
+        self.updates += 1
         for group in self._adam.param_groups:
             group["lr"] = rate
         self._adam.step()
@@ -83,7 +89,7 @@ class Master:
             p.copy_(self.weights[name])
 
     def save(self, path: Path) -> None:
-        """Weights and moments into one file of tensors."""
+        """Weights and moments into one file of tensors, which is there whole or not at all."""
         kept: dict[str, Tensor] = {"updates": torch.tensor(self.updates)}
         for name, w in self.weights.items():
             kept[f"weight/{name}"] = w.detach()
@@ -91,14 +97,17 @@ class Master:
             if state:
                 kept[f"first/{name}"], kept[f"second/{name}"] = state["exp_avg"], state["exp_avg_sq"]
                 kept[f"step/{name}"] = state["step"]
-        save_file({name: tensor.contiguous() for name, tensor in kept.items()}, path)
+        half = path.with_suffix(".tmp")
+        save_file({name: tensor.contiguous() for name, tensor in kept.items()}, half)
+        half.replace(path)
 
     @torch.no_grad()
     def load(self, path: Path) -> None:
         """Takes up what `save` wrote. Raises `RunFolderError` for the file of another model."""
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
-            if {f"weight/{name}" for name in self.weights} != {n for n in names if n.startswith("weight/")}:
+            theirs = {n: file.get_slice(n).get_shape() for n in names if n.startswith("weight/")}
+            if theirs != {f"weight/{name}": list(w.shape) for name, w in self.weights.items()}:
                 raise RunFolderError(f"{path}: holds the weights of another model")
             self.updates = int(file.get_tensor("updates"))
             for name, w in self.weights.items():
@@ -106,7 +115,7 @@ class Master:
                 if f"first/{name}" in names:
                     self._adam.state[w] = {
                         "step": file.get_tensor(f"step/{name}"),
-                        "exp_avg": file.get_tensor(f"first/{name}"),
-                        "exp_avg_sq": file.get_tensor(f"second/{name}"),
+                        "exp_avg": file.get_tensor(f"first/{name}").to(w.device, copy=True),
+                        "exp_avg_sq": file.get_tensor(f"second/{name}").to(w.device, copy=True),
                     }
         self.write_back()

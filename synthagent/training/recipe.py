@@ -21,7 +21,7 @@ class Data(Record):
     """What is learnt from."""
 
     tasks: int | None = Field(default=None, ge=1)
-    """Only the first so many tasks of the file (paper: 15,096; its ablation 5,000)."""
+    """Only the first so many tasks of the file, reasoning tasks not counted (paper: 15,096; its ablation 5,000)."""
     information_gap: bool = True
     """False: the facts are put into the instruction, and nothing has to be asked (the paper's ablation)."""
     reasoning: float = Field(default=0.0, ge=0, le=1)

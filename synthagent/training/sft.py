@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -11,9 +12,11 @@ from synthagent.errors import InputError
 from synthagent.schema.record import Record
 from synthagent.training.examples import Example, mixed
 from synthagent.training.loading import Weights
+from synthagent.training.lora import merged
 from synthagent.training.master import Master
 from synthagent.training.packed import written
 from synthagent.training.recipe import Recipe
+from synthagent.training.train_folder import MASTER, METRICS, Interrupted, State, TrainFolder, checkpoints, state_of
 
 
 class SftLine(Record):
@@ -44,39 +47,76 @@ def updates_of(examples: Sequence[Example], recipe: Recipe) -> list[list[Example
     return found[: recipe.steps]
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where a cold start keeps its lines and checkpoints."""
+
+    folder: TrainFolder
+    recipe: Recipe
+
+    def resumed(self, master: Master) -> int:
+        """Updates that are done: the master is brought to where the latest checkpoint stands."""
+        found = checkpoints(self.folder.path)
+        if not found:
+            return 0
+        master.load(found[-1] / MASTER)
+        return state_of(found[-1]).step
+
+    def save(self, master: Master, update: int) -> None:
+        """A checkpoint after so many updates."""
+        master.save(self.folder.checkpoint(update) / MASTER)
+        self.folder.finish_checkpoint(State(step=update), self.recipe.keep)
+
+
 def imitate(
     weights: Weights, examples: Sequence[Example], recipe: Recipe, sink: Callable[[SftLine], None],
-    stop: Callable[[], None] = lambda: None,
+    stop: Callable[[], None] = lambda: None, keeping: Keeping | None = None,
 ) -> Master:  # fmt: skip
     """Trains the model in place, and returns its master weights. `stop` is called between examples and may raise.
 
-    Raises `InputError` for no examples.
+    With `keeping`, goes on from its latest checkpoint. Raises `InputError` for no examples, and `Interrupted` when it
+    was asked to stop: a checkpoint of the last whole update is written before.
     """
     if not examples:
         raise InputError("no demonstration is left to learn from", way_out="lower the threshold, or make more")
-    torch.manual_seed(recipe.seed)
     updates = updates_of(examples, recipe)
     master = Master(weights.model, recipe.optimiser)
+    done = keeping.resumed(master) if keeping else 0
     weights.model.train()
-    for number, update in enumerate(updates, start=1):
-        begun = time.monotonic()
-        count = sum(sum(example.tokens.mask) for example in update)
-        loss = 0.0
-        for example in update:
-            stop()
-            loss += _backward(weights, example, count)
-            master.collect()
-        norm, rate = master.update(len(updates))
-        learnt = sum(len(example.tokens.ids) for example in update)
-        domains = len({example.domain for example in update})
-        sink(
-            SftLine(
-                update=number, examples=len(update), domains=domains, loss=loss, grad_norm=norm, lr=rate,
-                learnt=learnt, seconds=time.monotonic() - begun,
-            )
-        )  # fmt: skip
+    for number, update in enumerate(updates[done:], start=done + 1):
+        torch.manual_seed(recipe.seed * 1_000_003 + number)
+        try:
+            line = _update(weights, master, update, number, len(updates), stop)
+        except Interrupted:
+            if keeping:
+                keeping.save(master, number - 1)
+            raise
+        if keeping:
+            keeping.folder.add(METRICS, line)
+            if number % recipe.save_every == 0 or number == len(updates):
+                keeping.save(master, number)
+        sink(line)
     weights.model.eval()
     return master
+
+
+def _update(
+    weights: Weights, master: Master, update: Sequence[Example], number: int, total: int, stop: Callable[[], None]
+) -> SftLine:  # fmt: skip
+    begun = time.monotonic()
+    count = sum(sum(example.tokens.mask) for example in update)
+    loss = 0.0
+    master.drop()
+    for example in update:
+        stop()
+        loss += _backward(weights, example, count)
+        master.collect()
+    norm, rate = master.update(total)
+    return SftLine(
+        update=number, examples=len(update), domains=len({example.domain for example in update}), loss=loss,
+        grad_norm=norm, lr=rate, learnt=sum(len(example.tokens.ids) for example in update),
+        seconds=time.monotonic() - begun,
+    )  # fmt: skip
 
 
 def _backward(weights: Weights, example: Example, count: int) -> float:
@@ -89,6 +129,7 @@ def _backward(weights: Weights, example: Example, count: int) -> float:
 
 
 def save(weights: Weights, path: Path) -> None:
-    """The model and its tokenizer, as transformers saves them: `hf:PATH` reads it."""
-    weights.model.save_pretrained(path)
+    """A plain model and its tokenizer, as transformers saves them: `hf:PATH` reads it. The last thing done with it."""
+    plain = merged(weights.adapters) if weights.adapters is not None else weights.model
+    plain.save_pretrained(path)
     weights.tokenizer.inner.save_pretrained(path)

@@ -24,12 +24,12 @@ from pydantic import Field
 from synthagent.errors import InputError
 from synthagent.schema.record import Record
 from synthagent.schema.tasks import Task
-from synthagent.simulation.agent import ToolForm, opening, tools_for
-from synthagent.simulation.model_agent import as_told
+from synthagent.simulation.agent import opening
 from synthagent.storage.atomic import make_folder, replacing
 from synthagent.storage.task_file import write_tasks
 from synthagent.training.recipe import Recipe, Rollouts
-from synthagent.training.tokens import Tokenizer, rendered
+from synthagent.training.syllabus import refuse_long
+from synthagent.training.tokens import Tokenizer
 
 AGENT = "synthagent"
 """Name of our agent loop in the data set."""
@@ -91,9 +91,10 @@ def write_launch(
     chosen = list(tasks[: recipe.data.tasks])
     checked = {name: list(these[: recipe.checking.tasks]) for name, these in (held_out or {}).items() if these}
     refuse(chosen, checked, recipe, others)
-    if tokenizer is not None:
+    if tokenizer is not None:  # verl would lose the group of a longer one in every epoch
+        form = recipe.rollouts.tool_form or ("native" if getattr(tokenizer, "knows_tools", True) else "hermes")
         for these in (chosen, *checked.values()):
-            refuse_long(these, tokenizer, recipe.rollouts)
+            refuse_long(these, tokenizer, form, recipe.rollouts)
     out = make_folder(out).resolve()
     write_set(out / "train", {"train": chosen}, recipe.rollouts)
     if checked:
@@ -129,20 +130,6 @@ def refuse(
         if bare:
             raise InputError(
                 f"task {task.id}: nobody answers for {bare[0]}, which has no program", way_out="say who: `others`"
-            )
-
-
-def refuse_long(tasks: Sequence[Task], tokenizer: Tokenizer, rollouts: Rollouts) -> None:
-    """Raises `InputError` for an opening longer than the recipe allows: verl would lose its group in every epoch."""
-    form: ToolForm = rollouts.tool_form or ("native" if getattr(tokenizer, "knows_tools", True) else "hermes")
-    for task in tasks:
-        told = as_told(opening(task.brief, rollouts.protocol, task.world.now, form), form)
-        tools = tools_for(task.brief, rollouts.protocol) if form == "native" else None
-        length = len(tokenizer.encode(rendered(tokenizer, told, tools, generation_prompt=True)))
-        if length > rollouts.prompt_tokens:
-            raise InputError(
-                f"rollouts.prompt_tokens: the opening of task {task.id} has {length} tokens, more than "
-                f"{rollouts.prompt_tokens}"
             )
 
 

@@ -22,8 +22,8 @@ def generous() -> Task:
     return identified(library().model_copy(update={"rubric": easy}))
 
 
-async def test_every_agent_but_the_reference_plays():
-    assert set(BOUNDS) == set(AGENTS) - {"reference"}
+async def test_every_agent_plays_but_those_that_act_the_task_out():
+    assert set(BOUNDS) == set(AGENTS) - {"reference", "careful"}
     found = RedTeam()
     await attack([library()], found)
     assert (found.tasks, found.unscored, found.breached) == (1, 0, [])

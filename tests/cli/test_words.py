@@ -12,13 +12,14 @@ from typer.main import get_command
 
 from synthagent.cli.main import app
 
-COMMANDS = {*get_command(app).commands} - {"models"} | {"models fetch", "models list"}
+COMMANDS = {*get_command(app).commands} - {"models"} | {"models fetch", "models list", "models convert"}
 
 
 def test_these_are_the_commands():
     assert {command.split()[0] for command in COMMANDS} == {
         "synth", "check", "show", "split", "rollout", "score", "report", "models", "quickstart", "doctor", "evolve",
         "import", "perturb", "audit", "simulate", "map", "serve", "select", "demos", "rubrics",
+        "sft", "train",
     }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def test_a_typo_is_answered_with_what_was_probably_meant(cli, words: list[str], 
         (["synth", "--out", "T", "--depth", "3-1"], "lower end first"),
         (["synth", "--out", "T", "--goals", "0"], "between 1 and 4"),
         (["rollout", "TASKS", "--out", "R", "--agent", "reference"], "scripted:NAME"),
-        (["rollout", "TASKS", "--out", "R", "--agent", "scripted:referense"], "reference, nothing, refuse"),
+        (["rollout", "TASKS", "--out", "R", "--agent", "scripted:referense"], "reference, careful, nothing, refuse"),
         (["rollout", "TASKS", "--out", "R", "--agent", "gpt:4"], "known: scripted, openai"),
         (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt"], "openai:MODEL@http://host:port/v1"),
         (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt@localhost:80"], "no http(s) URL"),

@@ -25,6 +25,7 @@ from synthagent.synthesis.procedural import domain as domains
 from synthagent.synthesis.procedural.rows import Rows
 from synthagent.training.metrics import HeldOut, Played, StepLine
 from synthagent.training.report import HELD_OUT, MANIFEST, METRICS, About
+from synthagent.training.train_folder import CHECKPOINTS, LOCK, POLICY, ROLLOUTS
 from tests.docs.pages import Page, Section, codes, reference
 
 
@@ -167,7 +168,8 @@ def test_training_folders_hold_what_is_documented():
     rows = {
         codes(row[0])[0]: row[1] for row in reference("run-folder").section("Training folders").rows("training file")
     }
-    assert list(rows) == [MANIFEST, METRICS, HELD_OUT, PAGE, f"{PICTURES}/"]
+    written = [ROLLOUTS, f"{CHECKPOINTS}/", f"{POLICY}/", LOCK]
+    assert list(rows) == [MANIFEST, METRICS, HELD_OUT, *written, PAGE, f"{PICTURES}/"]
     assert set(About.model_fields) <= set(codes(rows[MANIFEST]))
 
 

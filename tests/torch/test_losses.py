@@ -1,83 +1,69 @@
-"""Only what the policy wrote moves it, and only as far as the clip allows."""
+"""What the policy wrote moves it only as far as the clip allows, and every token counts for what it should."""
+
+import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from synthagent.training.losses import GrpoSettings, grpo_loss, mean_over, sft_loss, token_logprobs
+from synthagent.training.losses import grpo, weights
+from synthagent.training.recipe import Loss
 
-MASK = torch.tensor([[0, 0, 1, 1, 0], [0, 1, 1, 1, 1]])
-
-
-def logits():
-    torch.manual_seed(1)
-    return torch.randn(2, 5, 11, requires_grad=True)
-
-
-IDS = torch.randint(0, 11, (2, 5), generator=torch.Generator().manual_seed(2))
+ROWS = torch.tensor([0, 0, 1, 1, 1, 1])
+PLAIN = Loss()
 
 
-def test_log_probabilities_are_of_the_next_token():
-    values = logits()
-    found = token_logprobs(values, IDS)
-    assert found.shape == (2, 4)
-    assert found[1, 2].item() == pytest.approx(torch.log_softmax(values[1, 2], -1)[IDS[1, 3]].item(), abs=1e-6)
+def logprobs():
+    return torch.tensor([-0.5, -1.0, -0.2, -3.0, -0.1, -2.0], requires_grad=True)
 
 
-def test_what_the_policy_did_not_write_has_no_gradient():
-    for loss_of in (
-        lambda lp: sft_loss(lp, MASK),
-        lambda lp: grpo_loss(lp, lp.detach() - 0.1, MASK, torch.tensor([1.0, -0.5]), GrpoSettings()).loss,
-    ):
-        values = logits()
-        loss_of(token_logprobs(values, IDS)).backward()
-        moved = values.grad.abs().sum(-1) > 0
-        assert torch.equal(moved[:, :-1], MASK[:, 1:].bool())
-        assert not moved[:, -1].any()
-
-
-def test_the_gradient_of_the_first_step_is_that_of_the_weighted_likelihood():
+def test_the_gradient_of_the_first_update_is_that_of_the_weighted_likelihood():
     """With the sampling policy still the policy, the surrogate's gradient is the policy gradient."""
-    advantages = torch.tensor([0.7, -1.2])
-    one, two = logits(), logits()
-    lp = token_logprobs(one, IDS)
-    grpo_loss(lp, lp.detach(), MASK, advantages, GrpoSettings()).loss.backward()
-    mean_over(-advantages[:, None] * token_logprobs(two, IDS), MASK[:, 1:], "token").backward()
-    assert torch.allclose(one.grad, two.grad, atol=1e-6)
+    lp, worth = logprobs(), torch.tensor([0.7, -1.2])[ROWS]
+    grpo(lp, lp.detach(), worth, PLAIN).loss.sum().backward()
+    assert torch.allclose(lp.grad, -worth)
 
 
 @pytest.mark.parametrize(
     ("advantage", "ahead", "moves"), [(1.0, 0.5, False), (1.0, -0.5, True), (-1.0, -0.5, False), (-1.0, 0.5, True)]
 )
 def test_beyond_the_clip_nothing_pushes_further(advantage, ahead, moves):
-    values = logits()
-    lp = token_logprobs(values, IDS)
-    found = grpo_loss(lp, lp.detach() - ahead, MASK, torch.full((2,), advantage), GrpoSettings())
-    found.loss.backward()
-    assert bool(values.grad.abs().sum() > 0) == moves
-    assert (found.clipped == 1.0) != moves
+    lp = logprobs()
+    found = grpo(lp, lp.detach() - ahead, torch.full((6,), advantage), PLAIN)
+    found.loss.sum().backward()
+    assert bool(lp.grad.abs().sum() > 0) == moves
+    assert bool(found.clipped.all()) != moves
 
 
 def test_unlikely_tokens_may_rise_further_than_likely_ones_may_fall():
-    settings = GrpoSettings(clip_low=0.2, clip_high=0.28)
-    lp = torch.full((1, 4), -1.0)
-    rising = grpo_loss(lp, lp - torch.log(torch.tensor(1.25)), MASK[:1], torch.tensor([1.0]), settings)
-    falling = grpo_loss(lp, lp - torch.log(torch.tensor(0.75)), MASK[:1], torch.tensor([-1.0]), settings)
-    assert (rising.clipped, falling.clipped) == (0.0, 1.0)
+    lp = torch.full((4,), -1.0)
+    rising = grpo(lp, lp - math.log(1.25), torch.ones(4), PLAIN)
+    falling = grpo(lp, lp - math.log(0.75), -torch.ones(4), PLAIN)
+    assert (bool(rising.clipped.any()), bool(falling.clipped.all())) == (False, True)
 
 
-def test_means_by_token_and_by_conversation_differ_as_they_should():
-    values = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
-    assert mean_over(values, mask, "token").item() == pytest.approx(2 / 6)
-    assert mean_over(values, mask, "sequence").item() == pytest.approx(0.5)
-    nothing = torch.zeros(2, 4, dtype=torch.long)
-    assert mean_over(values, nothing, "token").item() == mean_over(values, nothing, "sequence").item() == 0.0
-
-
-def test_the_divergence_is_none_at_home_and_needs_a_reference():
-    lp = token_logprobs(logits(), IDS)
-    settings = GrpoSettings(kl=0.1)
-    assert grpo_loss(lp, lp, MASK, torch.zeros(2), settings, lp.detach()).kl == 0.0
-    assert grpo_loss(lp, lp, MASK, torch.zeros(2), settings, lp.detach() - 0.5).kl > 0
+def test_the_divergence_is_none_at_home_pulls_back_when_away_and_needs_a_reference():
+    lp, settings = logprobs(), Loss(kl=0.1)
+    assert grpo(lp, lp.detach(), torch.zeros(6), settings, lp.detach()).divergence.sum() == 0.0
+    away = grpo(lp, lp.detach(), torch.zeros(6), settings, lp.detach() - 0.5)
+    away.loss.sum().backward()
+    assert bool((away.divergence > 0).all())
+    assert bool((lp.grad > 0).all()), "what became likelier than at the start is pushed down"
     with pytest.raises(ValueError, match="reference"):
-        grpo_loss(lp, lp, MASK, torch.zeros(2), settings)
+        grpo(lp, lp, torch.zeros(6), settings)
+
+
+def test_by_token_all_count_alike_and_by_sequence_all_episodes_do():
+    assert weights(ROWS, "token", 6, 2).tolist() == pytest.approx([1 / 6] * 6)
+    assert weights(ROWS, "sequence", 6, 2).tolist() == pytest.approx([1 / 4] * 2 + [1 / 8] * 4)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.sampled_from(["token", "sequence"]), st.data())
+def test_the_weights_of_an_update_add_up_to_one_however_it_is_packed(lengths, averaging, data):
+    cut = data.draw(st.integers(0, len(lengths)))
+    total = 0.0
+    for part in (lengths[:cut], lengths[cut:]):
+        rows = torch.tensor([row for row, length in enumerate(part) for _ in range(length)], dtype=torch.long)
+        total += float(weights(rows, averaging, sum(lengths), len(lengths)).sum())
+    assert total == pytest.approx(1.0, abs=1e-5)
