@@ -33,9 +33,7 @@ def test_a_recipe_takes_the_first_so_many_that_act_and_reasoning_tasks_if_it_wan
 
 
 def test_reasoning_tasks_that_are_wanted_and_not_there_are_missed():
-    with pytest.raises(
-        InputError, match=r"t\.jsonl: data\.reasoning is 0\.2, and the file holds no task"
-    ):
+    with pytest.raises(InputError, match=r"t\.jsonl: data\.reasoning is 0\.2, and the file holds no task"):
         syllabus(ACTING, Data(reasoning=0.2), "t.jsonl")
     with pytest.raises(InputError, match=r"t\.jsonl: holds no tasks to act in"):
         syllabus(THINKING, Data(), "t.jsonl")
