@@ -10,7 +10,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import anyio
 import torch
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from synthagent.training.train_folder import (
     MASTER,
     METRICS,
     ROLLOUTS,
+    Interrupted,
     State,
     TrainFolder,
     checkpoints,
@@ -38,10 +38,6 @@ from synthagent.training.train_folder import (
 
 PACK = 8192
 """Tokens of one backward pass at most, unless a single episode is longer."""
-
-
-class Interrupted(Exception):
-    """The run was asked to stop. What it held is in a checkpoint."""
 
 
 @dataclass
@@ -217,18 +213,18 @@ class Run:
     tell: Callable[[StepLine], None] = lambda _: None
 
 
-def train(run: Run) -> None:
+async def train(run: Run) -> None:
     """Steps until the recipe's last, from the latest checkpoint if there is one.
 
     Raises `Interrupted` when it was asked to stop: a checkpoint of the last whole step is written before.
     """
     step = _resumed(run)
     if step == 0:
-        _check(run, 0)
+        await _check(run, 0)
     while step < run.steps:
         before = run.curriculum.state()
         try:
-            line = _step(run, step + 1)
+            line = await _step(run, step + 1)
         except Interrupted:
             run.curriculum.restore(before)
             _save(run, step)
@@ -238,7 +234,7 @@ def train(run: Run) -> None:
         run.tell(line)
         last = step == run.steps
         if (run.recipe.checking.every and (step % run.recipe.checking.every == 0)) or last:
-            _check(run, step)
+            await _check(run, step)
         if step % run.recipe.save_every == 0 or last:
             _save(run, step)
 
@@ -261,21 +257,19 @@ def _save(run: Run, step: int) -> None:
     run.folder.finish_checkpoint(State(step=step, curriculum=run.curriculum.state()), run.recipe.keep)
 
 
-def _check(run: Run, step: int) -> None:
+async def _check(run: Run, step: int) -> None:
     """Held-out tasks, if there are any."""
     if run.heldout:
         run.sampler.weights_changed()  # what the cache holds depends on what was played before: begin alike
-        lines = anyio.run(hold_out, run.heldout, run.playing, run.recipe.checking, run.recipe.seed, step, run.stop)
+        lines = await hold_out(run.heldout, run.playing, run.recipe.checking, run.recipe.seed, step, run.stop)
         for line in lines:
             run.folder.add(HELDOUT, line)
 
 
-def _step(run: Run, step: int) -> StepLine:
+async def _step(run: Run, step: int) -> StepLine:
     sampled = run.sampler.sampled
     run.sampler.weights_changed()
-    collected = anyio.run(
-        collect, run.curriculum, run.playing, run.recipe.selection, run.recipe.seed, step, run.stop
-    )  # fmt: skip
+    collected = await collect(run.curriculum, run.playing, run.recipe.selection, run.recipe.seed, step, run.stop)
     learnt = run.learner.learn(collected.groups)
     for group in collected.played:
         for one in group.tries:

@@ -94,6 +94,10 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         assert self.keys is not None
         return int(self.keys.shape[2])
 
+    def get_max_cache_shape(self) -> int:
+        """The same, as transformers before 5.2x calls it."""
+        return self.get_max_length()
+
 
 class HFModel:
     """A model that many conversations sample from. Use within one thread.

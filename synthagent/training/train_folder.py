@@ -49,11 +49,18 @@ class TrainManifest(Record):
     recipe: Recipe
 
 
+class Interrupted(Exception):
+    """The run was asked to stop. What it held is in a checkpoint."""
+
+
 class State(Record):
     """Where a checkpoint stands."""
 
     step: int
+    """Steps that are done; of a cold start: updates."""
     curriculum: dict[str, Any] = {}
+    checked: bool = True
+    """Whether the held-out tasks that were due at this step have been played."""
 
 
 class TrainFolder:
