@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import torch
 
-from synthagent.errors import InputError
+from synthagent.errors import Blame, InputError
 from synthagent.rollouts.group import Outcome
 from synthagent.schema.scores import Unscored
 from synthagent.simulation.agent import Agent
@@ -66,7 +66,7 @@ pytestmark = [
 ]
 
 ROLLOUTS = {
-    "group": 3, "tasks": 2, "turns": 2, "turn_tokens": 8, "response_tokens": 1500, "prompt_tokens": 14_000,
+    "group": 3, "tasks": 2, "turns": 2, "turn_tokens": 8, "response_tokens": 600, "prompt_tokens": 5000,
     "malformed": 2, "slots": 6,
 }  # fmt: skip
 BASE = {"steps": 2, "save_every": 1, "dtype": "float32", "rollouts": ROLLOUTS, "optimiser": {"lr": 1e-3}}
@@ -83,8 +83,10 @@ def policy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tasks():
+    """Those with the shortest openings: to the tiny model a letter is a token."""
     made = families(shipped(), personas(), 3)
-    return [task for _ in range(3) for task in next(made).tasks][:6]
+    found = [task for _ in range(12) for task in next(made).tasks]
+    return sorted(found, key=lambda task: len(task.brief.model_dump_json()))[:4]
 
 
 def facts(stage: Stage, _: int, agent: Agent) -> Cast:
@@ -103,7 +105,7 @@ def trained(path, policy, tasks, asked, *, stop=lambda: None, heldout=None, resu
     """A run whose rewards go by sample, since a random model would earn nothing."""
     steps = asked.steps_for(len(tasks))
     found = weights(policy, torch.float32)
-    sampler = found.sampler(slots=6, length=16_000)
+    sampler = found.sampler(slots=6, length=5600)
     playing = Judged(Policy(sampler, found.tokenizer), "native", facts, asked.rollouts)
 
     async def run(job):
@@ -154,7 +156,9 @@ def judged(one: Try, sample: int) -> Try:
     if reward is None:
         lost = Unscored(task_id=score.task_id, sample=sample, rubric_id="r", blame="infrastructure", reason="test")
         return Try(Outcome(one.outcome.episode, lost), one.tokens)
-    return Try(Outcome(one.outcome.episode, score.model_copy(update={"reward": reward, "blame": "agent"})), one.tokens)
+    return Try(
+        Outcome(one.outcome.episode, score.model_copy(update={"reward": reward, "blame": Blame.AGENT})), one.tokens
+    )
 
 
 class Died(Exception):
@@ -275,7 +279,7 @@ def test_a_signal_ends_the_command_with_a_checkpoint(policy, tasks, tmp_path):
     write_tasks(tmp_path / "tasks.jsonl", tasks)
     (tmp_path / "r.toml").write_text(
         'steps = 500\nsave_every = 400\ndtype = "float32"\n[rollouts]\ngroup = 2\ntasks = 1\nturns = 1\n'
-        "turn_tokens = 4\nprompt_tokens = 14000\nresponse_tokens = 400\nslots = 2\n"
+        "turn_tokens = 4\nprompt_tokens = 5000\nresponse_tokens = 400\nslots = 2\n"
     )
     words = ["train", "tasks.jsonl", "--policy", str(policy), "--config", "r.toml", "--trainer", "trl", "--out", "out"]
     command = [sys.executable, "-m", "synthagent.cli.main", *words, "--threads", "1"]
@@ -364,5 +368,5 @@ def test_what_trl_cannot_do_is_refused():
     with pytest.raises(InputError, match="trackio is not installed"):
         refuse(Recipe(), ("trackio",), installed=lambda _: None)
     refuse_version()
-    with pytest.raises(InputError, match="TRL 1.17.0 is installed, and it takes >=1.16,<1.17"):
+    with pytest.raises(InputError, match=r"TRL 1\.17\.0 is installed, and it takes >=1"):
         refuse_version(lambda _: "1.17.0")
