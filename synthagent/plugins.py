@@ -2,6 +2,7 @@
 
 Groups:
 - `synthagent.models`: a scheme for `--agent SCHEME:ARGUMENT`; a callable `(argument, settings) -> ChatModel`.
+- `synthagent.trainers`: a name for `train --trainer NAME`; a coroutine function that takes a `training.job.Job`.
 """
 
 from importlib.metadata import entry_points
@@ -9,7 +10,7 @@ from typing import Any
 
 from synthagent.errors import InputError
 
-GROUPS = ("synthagent.models",)
+GROUPS = ("synthagent.models", "synthagent.trainers")
 
 
 def names(group: str) -> list[str]:

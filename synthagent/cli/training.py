@@ -6,40 +6,37 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from synthagent import __version__, plugins
-from synthagent.cli.agents import Models, role
-from synthagent.cli.casting import Others, troupe
+from synthagent import __version__
 from synthagent.cli.console import print_json, print_table, progress, say
+from synthagent.cli.trainers import NEEDS_TORCH, refuse_unknown, run_verl, trainer_of
+from synthagent.cli.training_company import company
 from synthagent.config import Settings
 from synthagent.errors import InputError
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
-from synthagent.simulation.agent import OPENING, Agent, ToolForm, opening_fingerprint
-from synthagent.simulation.episode import Cast, Stage
+from synthagent.simulation.agent import OPENING, ToolForm, opening_fingerprint
 from synthagent.storage.index import EPISODES, SCORES, TASKS
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
 from synthagent.synthesis.splits import refuse_overlap
-from synthagent.training.collecting import Supporting
 from synthagent.training.examples import Example, refusal, tokens_of
+from synthagent.training.job import Job
 from synthagent.training.metrics import StepLine, mean
 from synthagent.training.recipe import Recipe, read_recipe
 from synthagent.training.syllabus import refuse_long, syllabus
 from synthagent.training.train_folder import METRICS, POLICY, Interrupted, TrainFolder, TrainManifest, latest
 
 if TYPE_CHECKING:
+    from synthagent.training.hf_tokenizer import HFTokenizer
     from synthagent.training.loading import Weights
-
-TRAINERS = ("native", "trl", "verl")
-NEEDS_TORCH = "PyTorch, then pip install 'synthagent[train]': see README, PyTorch"
 
 
 @contextmanager
@@ -58,7 +55,7 @@ def stopping() -> Iterator[Callable[[], None]]:
     try:
         yield stop
     except Interrupted as error:
-        raise KeyboardInterrupt from error
+        raise KeyboardInterrupt from error  # said in one place, for all commands
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -132,38 +129,63 @@ def _examples(
     return examples, refused
 
 
-def run_train(
-    tasks: Path, policy: str, trainer: str, config: Path, out: Path, heldout: Sequence[Path], settings: Settings,
-    resume: bool, json: bool,
-) -> None:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class TrainWords:
+    """What `train` was told."""
+
+    tasks: Path
+    policy: str
+    trainer: str
+    config: Path
+    out: Path
+    heldout: Sequence[Path]
+    settings: Settings
+    settings_file: Path | None = None
+    report_to: tuple[str, ...] = ()
+    resume: bool = False
+    dry_run: bool = False
+    json: bool = False
+
+
+def run_train(words: TrainWords) -> None:
     """Trains a policy on tasks; leaves the model in OUT/policy."""
-    recipe = read_recipe(config)
+    recipe = read_recipe(words.config)
     if recipe.method == "sft":
-        raise InputError("method: this recipe is a cold start", where=str(config), way_out="synthagent sft --config")
-    learnt = syllabus(read_tasks(tasks), recipe.data, str(tasks))
-    sets: dict[str, list[Task]] = {}
-    for path in heldout:
-        if path.stem in sets:
-            raise InputError(f"--eval: two sets are called '{path.stem}'", way_out="rename one of the files")
-        sets[path.stem] = list(read_tasks(path))
-        refuse_overlap(learnt, sets[path.stem], (str(tasks), str(path)))
-    if trainer not in TRAINERS and trainer not in plugins.names("synthagent.trainers"):
-        known = ", ".join((*TRAINERS, *plugins.names("synthagent.trainers")))
-        raise InputError(f"--trainer: '{trainer}' is not one of {known}")
-    found, form = _weights(policy, recipe, settings.threads)
+        where = str(words.config)
+        raise InputError("method: this recipe is a cold start", where=where, way_out="synthagent sft --config")
+    learnt = syllabus(read_tasks(words.tasks), recipe.data, str(words.tasks))
+    sets = _heldout(words, learnt)
+    refuse_unknown(words.trainer)
+    if words.dry_run and words.trainer != "verl":
+        raise InputError("--dry-run is for --trainer verl, which runs from files")
+    path, tokenizer = _policy(words.policy)
+    form = recipe.rollouts.tool_form or _form(tokenizer)
     for these in (learnt, *sets.values()):
-        refuse_long(these, found.tokenizer, form, recipe.rollouts)
-    steps = recipe.steps_for(len(learnt))
-    manifest = _manifest(trainer, policy, str(tasks), [tasks], {p.stem: p for p in heldout}, form, recipe, steps)
-    with TrainFolder.open(out, manifest, resume=resume) as folder, stopping() as stop:
-        anyio_run = _native(found, form, learnt, sets, recipe, steps, folder, settings, stop)
-        anyio_run()
-    figures = _figures(out)
-    if json:
+        refuse_long(these, tokenizer, form, recipe.rollouts)
+    if words.trainer == "verl":
+        run_verl(
+            learnt, recipe, path, tokenizer, words.out, sets, words.settings_file, dry_run=words.dry_run,
+            json=words.json,
+        )  # fmt: skip
+        return
+    _run_here(words, recipe, learnt, sets, path, form)
+    figures = _figures(words.out)
+    if words.json:
         print_json(figures)
     else:
         print_table([figures], tuple(figures))
-        say(f"the policy is in {out / POLICY}; next: synthagent report {out}")
+        say(f"the policy is in {words.out / POLICY}; next: synthagent report {words.out}")
+
+
+def _heldout(words: TrainWords, learnt: Sequence[Task]) -> dict[str, list[Task]]:
+    """The held-out sets by name. Raises `InputError` for two of one name, and for one that is learnt from."""
+    sets: dict[str, list[Task]] = {}
+    for path in words.heldout:
+        if path.stem in sets:
+            raise InputError(f"--eval: two sets are called '{path.stem}'", way_out="rename one of the files")
+        sets[path.stem] = list(read_tasks(path))
+        refuse_overlap(learnt, sets[path.stem], (str(words.tasks), str(path)))
+    return sets
 
 
 def _figures(out: Path) -> dict[str, Any]:
@@ -182,59 +204,41 @@ def _figures(out: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _native(
-    found: "Weights", form: ToolForm, tasks: Sequence[Task], sets: dict[str, list[Task]], recipe: Recipe, steps: int,
-    folder: TrainFolder, settings: Settings, stop: Callable[[], None],
-) -> Callable[[], None]:  # fmt: skip
-    from synthagent.training.collecting import Curriculum, Playing
-    from synthagent.training.grpo import Learner, Run, train
-    from synthagent.training.policy import Policy
-    from synthagent.training.sft import save
+def _run_here(
+    words: TrainWords, recipe: Recipe, tasks: Sequence[Task], sets: dict[str, list[Task]], policy: Path, form: ToolForm
+) -> None:
+    """Trains in this process."""
+    train = trainer_of(words.trainer, recipe)
+    _threads(words.settings.threads)
+    steps = recipe.steps_for(len(tasks))
+    manifest = _manifest(
+        words.trainer, words.policy, str(words.tasks), [words.tasks], {p.stem: p for p in words.heldout}, form, recipe,
+        steps,
+    )  # fmt: skip
+    with (
+        TrainFolder.open(words.out, manifest, resume=words.resume) as folder, stopping() as stop,
+        progress("train", steps) as tick,
+    ):  # fmt: skip
 
-    mine = recipe.rollouts
-    sampler = found.sampler(slots=mine.slots, length=mine.prompt_tokens + mine.response_tokens)
-    policy = Policy(sampler, found.tokenizer, "policy")
-    updates = steps * (1 if recipe.optimiser.minibatch is None else -(-mine.tasks // recipe.optimiser.minibatch))
-    learner = Learner(found.model, recipe, updates, stop)
+        def tell(line: StepLine) -> None:
+            reward = "-" if line.played.reward is None else f"{line.played.reward:.3f}"
+            tick(f"(step {line.step}, reward {reward}, zero variance {line.zero_variance:.2f})")
 
-    curriculum = Curriculum(tasks, recipe.selection, recipe.seed, recipe.data.reasoning)
+        async def practise() -> None:
+            mine, user = recipe.rollouts, recipe.data.user
+            async with company(mine.protocol, form, recipe.seed, user, words.settings) as supporting:
+                await train(
+                    Job(
+                        policy=policy, form=form, tasks=tasks, heldout=sets, recipe=recipe, steps=steps, folder=folder,
+                        supporting=supporting, stop=stop, tell=tell, report_to=words.report_to,
+                    )
+                )  # fmt: skip
 
-    async def whole(tell: Callable[[StepLine], None]) -> None:
-        async with AsyncExitStack() as stack:  # whoever plays the user is there until the last step
-            supporting = await supporting_of(stack, recipe, form, settings)
-            playing = Playing(policy, form, supporting, recipe.rollouts)
-            await train(Run(learner, sampler, playing, curriculum, recipe, steps, folder, sets, stop, tell))
-
-    def run() -> None:
-        with progress("train", steps) as tick:
-
-            def tell(line: StepLine) -> None:
-                reward = "-" if line.played.reward is None else f"{line.played.reward:.3f}"
-                tick(f"(step {line.step}, reward {reward}, zero variance {line.zero_variance:.2f})")
-
-            anyio.run(whole, tell)
-        save(found, folder.path / POLICY)
-
-    return run
+        anyio.run(practise)
 
 
-async def supporting_of(stack: AsyncExitStack, recipe: Recipe, form: ToolForm, settings: Settings) -> Supporting:
-    """Who plays besides the policy, for as long as the stack is open."""
-    user = recipe.data.user
-    others = Others(user=None if user == "facts" else role(user, "--user"))
-    models = Models(stack, settings)
-    all_ = await stack.enter_async_context(troupe(others, settings, recipe.seed, models))
-
-    def cast(stage: Stage, sample: int, agent: Agent) -> Cast:
-        return Cast(
-            agent, all_.user(stage, sample), recipe.rollouts.protocol, form, all_.tools, all_.faults(stage, sample)
-        )
-
-    return cast
-
-
-def _weights(policy: str, recipe: Recipe, threads: int | None) -> tuple["Weights", ToolForm]:
-    """The model to train, and how it is told of tools."""
+def _folder(policy: str) -> Path:
+    """The folder of a model to train. Raises `InputError`."""
     scheme, colon, argument = policy.partition(":")
     path = Path(argument if colon and scheme == "hf" else policy)
     if scheme == "local":
@@ -244,6 +248,35 @@ def _weights(policy: str, recipe: Recipe, threads: int | None) -> tuple["Weights
         )
     if not path.is_dir():
         raise InputError(f"--policy: there is no folder '{path}'", way_out="give a folder in transformers' form")
+    return path
+
+
+def _policy(policy: str) -> tuple[Path, "HFTokenizer"]:
+    """The folder of a model to train, and its tokenizer: all that is needed of it here. Raises `InputError`."""
+    path = _folder(policy)
+    try:
+        from synthagent.training.hf_tokenizer import tokenizer_of
+
+        return path, tokenizer_of(path)
+    except ImportError as error:
+        raise InputError(f"training needs torch and transformers ({error})", way_out=NEEDS_TORCH) from error
+
+
+def _form(tokenizer: "HFTokenizer") -> ToolForm:
+    from synthagent.training.hf_tokenizer import form_for
+
+    return form_for(tokenizer)
+
+
+def _threads(count: int | None) -> None:
+    import torch
+
+    torch.set_num_threads(count or os.cpu_count() or 1)
+
+
+def _weights(policy: str, recipe: Recipe, threads: int | None) -> tuple["Weights", ToolForm]:
+    """The model to train, and how it is told of tools."""
+    path = _folder(policy)
     try:
         import torch
 
@@ -252,7 +285,7 @@ def _weights(policy: str, recipe: Recipe, threads: int | None) -> tuple["Weights
         from synthagent.training.lora import adapted
     except ImportError as error:
         raise InputError(f"training needs torch and transformers ({error})", way_out=NEEDS_TORCH) from error
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    _threads(threads)
     found = weights(path, getattr(torch, recipe.dtype))
     if recipe.lora is not None:
         found = replace(found, adapters=adapted(found.model, recipe.lora, recipe.seed))

@@ -34,10 +34,14 @@ def train(
     policy: PolicyPath,
     recipe: Annotated[Path, typer.Option("--config", help="The recipe (TOML).", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The training folder.", show_default=False)],
-    trainer: Annotated[str, typer.Option(help="native, trl or verl.")] = "native",
+    trainer: Annotated[str, typer.Option(help="native, trl, verl, or one of a plugin.")] = "native",
     heldout: Annotated[
         list[Path] | None, typer.Option("--eval", help="Held-out tasks (JSONL); may be repeated.")
     ] = None,
+    report_to: Annotated[
+        list[str] | None, typer.Option(help="Further places for figures: tensorboard or trackio; may be repeated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With verl: write its files, and do not run it.")] = False,
     resume: Resume = False,
     settings_file: Annotated[
         Path | None, typer.Option("--settings", help="Settings file; default synthagent.toml here.")
@@ -46,8 +50,13 @@ def train(
     json: Json = False,
 ) -> None:
     """Let a model practise on tasks: reinforcement learning (GRPO)."""
-    from synthagent.cli.training import run_train
+    from synthagent.cli.training import TrainWords, run_train
     from synthagent.config import settings
 
-    chosen = settings(settings_file, {"threads": threads})
-    run_train(tasks, policy, trainer, recipe, out, heldout or [], chosen, resume, json)
+    run_train(
+        TrainWords(
+            tasks=tasks, policy=policy, trainer=trainer, config=recipe, out=out, heldout=heldout or [],
+            settings=settings(settings_file, {"threads": threads}), settings_file=settings_file,
+            report_to=tuple(report_to or ()), resume=resume, dry_run=dry_run, json=json,
+        )
+    )  # fmt: skip

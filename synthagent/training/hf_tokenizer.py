@@ -1,8 +1,10 @@
 """A tokenizer of transformers with its chat template, as `Scroll` wants one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from synthagent.errors import InputError
 from synthagent.schema.messages import Message
 from synthagent.simulation.agent import ToolForm
 from synthagent.training.tokens import Tools
@@ -51,3 +53,14 @@ def ends_of(tokenizer: Any, model_config: Any = None) -> frozenset[int]:
 def form_for(tokenizer: HFTokenizer) -> ToolForm:
     """How a model is told of tools: by its chat template if that has a place for them."""
     return "native" if tokenizer.knows_tools else "hermes"
+
+
+def tokenizer_of(path: Path) -> HFTokenizer:
+    """The tokenizer of a model's folder, without the model. Raises `InputError` when there is none."""
+    from transformers import AutoTokenizer  # heavy, and not needed to wrap what is loaded already
+
+    try:
+        found = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no tokenizer that transformers can load: {error}", where=str(path)) from error
+    return HFTokenizer(found, ends_of(found))

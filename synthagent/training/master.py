@@ -74,13 +74,7 @@ class Master:
 
     def rate(self, total: int) -> float:
         """The learning rate of the next update: warm-up, then constant or falling in a line to a tenth."""
-        done, mine = self.updates, self._settings
-        if done < mine.warmup:
-            return mine.lr * (done + 1) / mine.warmup
-        if mine.decay == "constant":
-            return mine.lr
-        left = (total - done) / max(total - mine.warmup, 1)
-        return mine.lr * max(0.1, left)
+        return self._settings.rate(self.updates, total)
 
     @torch.no_grad()
     def write_back(self) -> None:

@@ -110,6 +110,14 @@ class Optimiser(Record):
     minibatch: int | None = Field(default=None, ge=1)
     """Groups an update; unset: all of a step."""
 
+    def rate(self, done: int, total: int) -> float:
+        """The learning rate of the update after `done` of `total`: warm-up, then constant, or in a line to a tenth."""
+        if done < self.warmup:
+            return self.lr * (done + 1) / self.warmup
+        if self.decay == "constant":
+            return self.lr
+        return self.lr * max(0.1, (total - done) / max(total - self.warmup, 1))
+
 
 class Lora(Record):
     """Low-rank adapters instead of all weights (Hu et al., arXiv 2106.09685)."""

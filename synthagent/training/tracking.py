@@ -13,34 +13,31 @@ Track = Callable[[StepLine], None]
 
 
 @contextmanager
-def tracked(kind: str | None, folder: Path, config: dict[str, Any]) -> Iterator[Track]:
-    """A callable that hands every step on, for as long as the run goes. None: to nobody.
-
+def tracked(kind: str, folder: Path, config: dict[str, Any]) -> Iterator[Track]:
+    """A callable that hands every step on, for as long as the run goes.
     TensorBoard writes into FOLDER/tensorboard; trackio keeps its own store and names the run after the folder. Raises
     `InputError` for an unknown tracker, or when its package is not installed.
     """
     match kind:
-        case None:
-            yield lambda _: None
         case "tensorboard":
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise InputError(f"--track tensorboard: {error}", way_out="pip install tensorboard") from error
+                raise InputError(f"--report-to tensorboard: {error}", way_out="pip install tensorboard") from error
             with SummaryWriter(str(folder / "tensorboard")) as writer:
                 yield lambda line: _each(line, lambda name, value: writer.add_scalar(name, value, line.step))
         case "trackio":
             try:
                 import trackio
             except ImportError as error:
-                raise InputError(f"--track trackio: {error}", way_out="pip install trackio") from error
+                raise InputError(f"--report-to trackio: {error}", way_out="pip install trackio") from error
             trackio.init(project="synthagent", name=folder.name, config=config)
             try:
                 yield lambda line: trackio.log(scalars(line), step=line.step)
             finally:
                 trackio.finish()
         case _:
-            raise InputError(f"--track: '{kind}' is not one of {', '.join(TRACKERS)}")
+            raise InputError(f"--report-to: '{kind}' is not one of {', '.join(TRACKERS)}")
 
 
 def _each(line: StepLine, write: Callable[[str, float], None]) -> None:

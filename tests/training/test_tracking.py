@@ -15,12 +15,6 @@ def test_every_number_of_a_step_has_a_name():
     assert all(isinstance(value, float) for value in found.values())
 
 
-def test_without_a_tracker_nothing_happens(tmp_path):
-    with tracked(None, tmp_path, {}) as track:
-        track(step(1))
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_unknown_tracker_is_refused(tmp_path):
     with pytest.raises(InputError, match="'paper' is not one of tensorboard, trackio"), tracked("paper", tmp_path, {}):
         pass
