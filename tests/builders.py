@@ -373,7 +373,8 @@ def worlds(draw: st.DrawFn) -> Drawn:
             ),
             "spin": (
                 tool(f"spin_{number}", "write", turns=WHOLE),
-                (run(f"UPDATE {table} SET k = k || ({SPIN})"), give("SELECT 1", "value")),
+                # Not of the key: two keys that meet on the way make what comes of it hang on the order of rows.
+                (run(f"UPDATE {table} SET c0 = CAST(({SPIN}) AS {columns[0]})"), give("SELECT 1", "value")),
             ),
         }
         for one, steps in made.values():
