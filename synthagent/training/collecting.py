@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from synthagent.errors import InputError
+from synthagent.errors import EndpointDown, InputError
 from synthagent.rollouts.batch import lost
 from synthagent.rollouts.group import Outcome, roll
 from synthagent.schema.episodes import Limits
-from synthagent.schema.scores import Scored
+from synthagent.schema.scores import Scored, Unscored
 from synthagent.schema.tasks import Task
 from synthagent.scoring.scorer import PLAIN, Scoring
 from synthagent.simulation.agent import Agent, ToolForm
@@ -237,6 +237,7 @@ async def collect(
         useful += [group for group in groups if not without_variance(group.rewards)]
         if len(useful) >= wanted:
             break
+    _refuse_nothing(played)
     return Collected(tuple(useful), tuple(played), len(played) - wanted, time.monotonic() - begun)
 
 
@@ -258,3 +259,16 @@ async def roll_groups(
         jobs += [(stage, first + n) for n in range(size)]
     tries = await playing.play_all(jobs, seed, tell=tell)
     return [TryGroup(task, tuple(tries[n * size : (n + 1) * size])) for n, task in enumerate(tasks)]
+
+
+def _refuse_nothing(played: Sequence[TryGroup]) -> None:
+    """Raises `EndpointDown` when no episode of a step has a reward: nothing can be learnt, and something is broken."""
+    tries = [one for group in played for one in group.tries]
+    if tries and all(one.reward is None for one in tries):
+        score = tries[0].outcome.score
+        why = (
+            f"{score.blame}: {score.reason}: {score.detail[-300:]}"
+            if isinstance(score, Unscored)
+            else "not the agent's"
+        )
+        raise EndpointDown(f"none of {len(tries)} episodes has a reward to learn from; the first: {why}")

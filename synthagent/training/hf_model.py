@@ -84,16 +84,18 @@ class _Step:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """As `attention.Parts` has it; keys and values go into the cache first."""
         keys, values = self._keys[layer], self._values[layer]
-        keys[self._rows, :, self.positions] = key.transpose(0, 1)
-        values[self._rows, :, self.positions] = value.transpose(0, 1)
+        # Autocast computes in another type than the weights, and so the cache, are kept in.
+        keys[self._rows, :, self.positions] = key.transpose(0, 1).to(keys.dtype)
+        values[self._rows, :, self.positions] = value.transpose(0, 1).to(keys.dtype)
         heads, tokens, size = query.shape
         out = torch.empty((tokens, heads, size), dtype=query.dtype, device=query.device)
+        asked = query.to(keys.dtype)
         if len(self._writing):
-            out[self._writing] = self._written(keys, values, query, scale)
+            out[self._writing] = self._written(keys, values, asked, scale).to(out.dtype)
         for start, end, row, upto in self._reading:
             past = keys[row : row + 1, :, :upto], values[row : row + 1, :, :upto]
             mask = torch.ones((end - start, upto), dtype=torch.bool, device=query.device).tril(upto - end + start)
-            out[start:end] = grouped_attention(query[:, start:end], *past, mask, scale)
+            out[start:end] = grouped_attention(asked[:, start:end], *past, mask, scale)
         return out
 
     def _written(self, keys: Tensor, values: Tensor, query: Tensor, scale: float | None) -> Tensor:
