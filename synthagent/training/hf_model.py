@@ -71,6 +71,8 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         """Writes (rows, heads, new, size) at the places, and gives everything up to them."""
         at = self._places
         assert self.keys is not None and self.values is not None
+        # Under autocast they come in half the precision that the weights have.
+        key_states, value_states = key_states.to(self.keys.dtype), value_states.to(self.values.dtype)
         if key_states.shape[2] == 1:
             rows = torch.arange(self.keys.shape[0])[at.rows] if isinstance(at.rows, slice) else at.rows
             self.keys[rows, :, at.positions] = key_states[:, :, 0]
