@@ -74,12 +74,12 @@ class Shim(GRPOTrainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:  # noqa: ARG002 - the base's
         """The recipe's own learning rates."""
-        if self.lr_scheduler is None:
+        found: Any = self.lr_scheduler
+        if found is None:
             highest, rate = self.args.learning_rate, self._hooks.rate
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                optimizer or self.optimizer, lambda done: rate(done) / highest
-            )
-        return self.lr_scheduler
+            found = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, lambda done: rate(done) / highest)
+            self.lr_scheduler = found
+        return found
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """None: a training folder says what was done."""
