@@ -101,7 +101,7 @@ class Demo:
     def report(self) -> None:
         """`results.json`, and the curves."""
         seconds = orjson.loads((self.out / "seconds.json").read_bytes())
-        found = results(self.out / "evals", seconds)
+        found = results(self.out / "evals", seconds["done"])
         text = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         (self.out / "results.json").write_bytes(text)
         self.synthagent("report", self.out / "grpo")
@@ -110,12 +110,11 @@ class Demo:
     # ---- what stages are made of
 
     def cold_start(self, demos: str, out: str, tasks: Path) -> None:
-        run = self.out / demos
-        if not (run / "manifest.json").exists():
-            self.synthagent("demos", tasks, "--agent", "scripted:careful", "-k", 1, "--out", run)
+        run, to = self.out / demos, self.out / out
+        self.synthagent("demos", tasks, "--agent", "scripted:careful", "-k", 1, "--out", run, *self.fresh(run))
         config = RECIPES / "sft.toml"
-        words = ("--data", run, "--policy", self.out / "smollm2", "--config", config, "--out", self.out / out)
-        self.synthagent("sft", *words)
+        words = ("--data", run, "--policy", self.out / "smollm2", "--config", config, "--out", to)
+        self.synthagent("sft", *words, *self.fresh(to))
 
     def practise(self, start: str, out: str, recipe: Path) -> None:
         run = self.out / out
@@ -146,16 +145,20 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     kept = asked.out / "seconds.json"
-    seconds: dict[str, float] = orjson.loads(kept.read_bytes()) if kept.exists() else {}
+    known: dict[str, dict[str, float]] = orjson.loads(kept.read_bytes()) if kept.exists() else {"done": {}, "begun": {}}
     for name in asked.stage or STAGES:
-        if name in seconds and name != "report":
+        if name in known["done"] and name != "report":
             print(f"{name}: done before", flush=True)
             continue
         begun = time.monotonic()
-        STAGES[name](Demo(asked.out))
-        if name != "report":
-            seconds[name] = round(time.monotonic() - begun, 1)
-            kept.write_bytes(orjson.dumps(seconds))
+        try:
+            STAGES[name](Demo(asked.out))
+            known["done"][name] = 0.0
+        finally:  # what an interrupted stage took counts
+            known["begun"][name] = round(known["begun"].get(name, 0.0) + time.monotonic() - begun, 1)
+            if name in known["done"]:
+                known["done"][name] = known["begun"][name]
+            kept.write_bytes(orjson.dumps(known))
 
 
 if __name__ == "__main__":

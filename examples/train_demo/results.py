@@ -64,7 +64,7 @@ def habits(run: Path) -> dict[str, float | None]:
             if isinstance(line.score, Scored) and line.score.counts
         }
         seen = [(legal[e.task_id], refused(e), rewards.get((e.task_id, e.sample))) for e in folder.episodes()]
-    told: dict[str, float | None] = {}
+    told: dict[str, float | None] = {"unscored": round(1 - len(rewards) / max(len(seen), 1), 4)}
     for name, fair in (("legal", True), ("illegal", False)):
         mine = [(no, score) for is_legal, no, score in seen if is_legal is fair]
         told[f"{name}_reward"] = _round(mean(s.reward for _, s in mine if s))
@@ -78,13 +78,22 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
+def finished(run: Path) -> bool:
+    """Whether every episode of a run was played: the first half of a file is no sample of it."""
+    if not (run / "manifest.json").exists():
+        return False
+    with RunFolder.open(run) as folder:
+        wanted = sum(1 for _ in folder.tasks()) * folder.manifest.n * len(folder.manifest.agents)
+        return sum(1 for _ in folder.episodes()) == wanted
+
+
 def results(evals: Path, seconds: dict[str, float]) -> dict[str, Any]:
     """Everything, from `EVALS/MODEL-SET` and `EVALS/redteam-SET`. Models that were not evaluated are left out."""
     runs = {
         (model, group): evals / f"{model}-{name}"
         for model in MODELS
         for group, name in GROUPS.items()
-        if (evals / f"{model}-{name}" / "manifest.json").exists()
+        if finished(evals / f"{model}-{name}")
     }
     rewards = {key: triples(path) for key, path in runs.items()}
     found: dict[str, Any] = {
@@ -103,7 +112,7 @@ def results(evals: Path, seconds: dict[str, float]) -> dict[str, Any]:
     found["red_team"] = {
         group: dict(_red_team(evals / f"redteam-{name}"))
         for group, name in GROUPS.items()
-        if (evals / f"redteam-{name}" / "manifest.json").exists()
+        if finished(evals / f"redteam-{name}")
     }
     found["seconds"] = seconds
     return found

@@ -86,7 +86,9 @@ class Careful(Reference):
         columns = frozenset(name for table in stage.blueprint.tables for name in table.columns)
         self._left = rules_of(task, columns)
         self._today = task.world.now[:10]
-        self._told: frozenset[str] = frozenset()
+        # Where nothing has to be asked, everything is known from the first word.
+        self._open = frozenset(self._facts) if "no_gap" in task.provenance.features else frozenset()
+        self._told = self._open
         self._acts = {step.call: step.args for step in task.reference if isinstance(step, CallStep)}
         self._stuck = "missing_tool" in task.provenance.features
 
@@ -94,7 +96,7 @@ class Careful(Reference):
         """The next step, and before it what decided it."""
         number = self._next
         last = number == len(self._steps) - 1
-        self._told = frozenset(self._asked)  # what this very turn asks for is not known yet
+        self._told = self._open | frozenset(self._asked)  # what this very turn asks for is not known yet
         turn = await super().act(view)
         thoughts = list(self._decided(view, number))
         if self._stuck and last:

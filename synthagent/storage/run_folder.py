@@ -230,6 +230,11 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def told(episode: Episode, score: Score, path: Path) -> tuple[Json, Json]:
+    """An episode and its score as their journals have them, to be read back: `path` is named where they cannot be."""
+    return _episode_data(episode, path), {"kind": score.kind, **_data(score, path)}
+
+
 def _episode_data(episode: Episode, path: Path) -> Json:
     """An episode without its defaults, but with the kinds of its events: they are defaults too, and name the type."""
     data = _data(episode, path)

@@ -13,8 +13,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from synthagent.errors import InputError
+
 ATTENTION = "synthagent"
 """Name of the implementation."""
+WAY_OUT = "serve the model and use openai:MODEL@URL, or train it with verl"
 
 NO_MASK = torch.ones((1, 1, 1, 1), dtype=torch.bool)
 """A mask that is taken as it is, so that none is worked out: `Parts` has its own."""
@@ -38,6 +41,9 @@ def _attend(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return found
+    odd = [name for name in ("sliding_window", "softcap", "s_aux") if kwargs.get(name) is not None]
+    if odd:
+        raise InputError(f"this model's attention has {', '.join(odd)}, which is not computed here", way_out=WAY_OUT)
     return parts.attend(module.layer_idx, query[0], key[0], value[0], scaling)[None], None
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthagent.schema.record import dump
 from synthagent.schema.tasks import Task
 from synthagent.training.advantages import advantages
 from synthagent.training.collecting import Collected, Curriculum, Playing, Try, TryGroup, collect
@@ -28,7 +27,6 @@ from synthagent.training.train_folder import (
     HELDOUT,
     MASTER,
     METRICS,
-    ROLLOUTS,
     Interrupted,
     State,
     TrainFolder,
@@ -88,9 +86,8 @@ class Learner:
         """One pass over the groups of a step."""
         begun = time.monotonic()
         found = Learnt()
-        size = self.recipe.optimiser.minibatch or max(len(groups), 1)
-        for start in range(0, len(groups), size):
-            self._update([self._lessons(group) for group in groups[start : start + size]], found, fresh=start == 0)
+        for number, part in enumerate(even(groups, self.recipe.optimiser.minibatch)):
+            self._update([self._lessons(group) for group in part], found, fresh=number == 0)
         if not groups:  # nothing to learn, yet a step of the schedule
             found.norm, found.lr = self.master.update(self.updates)
         found.seconds = time.monotonic() - begun
@@ -173,6 +170,13 @@ class Learner:
         ends, masks = [one.ids[start:] for one in taken], [one.mask[start:] for one in taken]
         found = written(model, taken[0].ids[:start], ends, masks, self.recipe.rollouts.temperature)
         return replace(found, rows=found.rows.to(found.logprobs.device))
+
+
+def even(groups: Sequence[TryGroup], most: int | None) -> Iterator[Sequence[TryGroup]]:
+    """Parts of at most so many groups, about equal: a rest of one group would move the weights as far as a whole."""
+    parts = -(-len(groups) // most) if most else min(len(groups), 1)
+    for number in range(parts):
+        yield groups[number * len(groups) // parts : (number + 1) * len(groups) // parts]
 
 
 def _length(one: Try) -> int:
@@ -281,8 +285,7 @@ async def _step(run: Run, step: int) -> StepLine:
     learnt = run.learner.learn(collected.groups)
     for group in collected.played:
         for one in group.tries:
-            line = {"step": step, "episode": dump(one.outcome.episode), "score": dump(one.outcome.score)}
-            run.folder.add(ROLLOUTS, line)
+            run.folder.add_try(step, one.outcome)
     return step_line(step, collected, learnt, run.sampler.sampled - sampled)
 
 

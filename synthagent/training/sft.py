@@ -1,5 +1,6 @@
 """Cold start: imitate demonstrations. The loss is over what the demonstrator wrote, nothing else."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -131,5 +132,9 @@ def _backward(weights: Weights, example: Example, count: int) -> float:
 def save(weights: Weights, path: Path) -> None:
     """A plain model and its tokenizer, as transformers saves them: `hf:PATH` reads it. The last thing done with it."""
     plain = merged(weights.adapters) if weights.adapters is not None else weights.model
-    plain.save_pretrained(path)
-    weights.tokenizer.inner.save_pretrained(path)
+    half = path.with_name(f"{path.name}.tmp")
+    plain.save_pretrained(half)
+    weights.tokenizer.inner.save_pretrained(half)
+    if path.exists():
+        shutil.rmtree(path)
+    half.rename(path)

@@ -18,10 +18,12 @@ import orjson
 from pydantic import ValidationError
 
 from synthagent.errors import InputError, RunFolderError
+from synthagent.rollouts.group import Outcome
 from synthagent.schema.record import Record, dump
 from synthagent.storage.atomic import replacing
 from synthagent.storage.journal import Journal, records
 from synthagent.storage.lock import Lock, holder
+from synthagent.storage.run_folder import told
 from synthagent.training.recipe import Recipe
 
 MANIFEST, METRICS, HELDOUT, ROLLOUTS = "train.json", "metrics.jsonl", "heldout.jsonl", "rollouts.jsonl"
@@ -81,7 +83,8 @@ class TrainFolder:
         there = (path / MANIFEST).exists()
         if there and not resume:
             raise RunFolderError(f"{path}: holds a run already; continue it with --resume, or use another --out")
-        if not there and any(path.iterdir()):
+        foreign = [entry.name for entry in path.iterdir() if entry.name != LOCK and entry.suffix != ".tmp"]
+        if not there and foreign:
             raise RunFolderError(f"{path}: holds other files already; use another --out")
         lock = Lock.take(path / LOCK)
         if lock is None:
@@ -102,6 +105,11 @@ class TrainFolder:
         if name not in self._journals:
             self._journals[name] = Journal.open(self.path / name)
         self._journals[name].append(dump(record) if isinstance(record, Record) else record)
+
+    def add_try(self, step: int, outcome: Outcome) -> None:
+        """Appends an episode that was played to learn from, and its score."""
+        episode, score = told(outcome.episode, outcome.score, self.path / ROLLOUTS)
+        self.add(ROLLOUTS, {"step": step, "episode": episode, "score": score})
 
     def checkpoint(self, step: int) -> Path:
         """The folder of a checkpoint, made if need be."""

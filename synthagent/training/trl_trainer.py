@@ -21,7 +21,6 @@ import torch
 from transformers import TrainerCallback
 
 from synthagent.errors import InputError, SynthAgentError
-from synthagent.schema.record import dump
 from synthagent.training.collecting import Collected, Curriculum, Playing, collect
 from synthagent.training.heldout import hold_out
 from synthagent.training.job import Job
@@ -33,7 +32,6 @@ from synthagent.training.train_folder import (
     HELDOUT,
     METRICS,
     POLICY,
-    ROLLOUTS,
     Interrupted,
     State,
     checkpoints,
@@ -198,8 +196,7 @@ class Practice:
         step, every, folder = self.step, self.job.recipe.checking.every, self.job.folder
         for group in self.collected.played:
             for one in group.tries:
-                line = {"step": step, "episode": dump(one.outcome.episode), "score": dump(one.outcome.score)}
-                folder.add(ROLLOUTS, line)
+                folder.add_try(step, one.outcome)
         line_ = step_line(step, self.collected, self.counts)
         folder.add(METRICS, line_)
         self.job.tell(line_)

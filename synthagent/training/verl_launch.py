@@ -83,12 +83,12 @@ def write_launch(
     held_out: Mapping[str, Sequence[Task]] | None = None, others: Others | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Launch:  # fmt: skip
-    """Writes everything into `out`. `held_out`: name of a set -> its tasks; `tokenizer`: to measure openings now.
+    """Writes everything into `out`. `tasks`: as `syllabus` gives them; `held_out`: name of a set -> its tasks; `tokenizer`: to measure openings now.
 
     Raises `InputError` for a recipe or tasks that cannot be trained on so, `RunFolderError`.
     """
     cluster = cluster or Cluster()
-    chosen = list(tasks[: recipe.data.tasks])
+    chosen = list(tasks)
     checked = {name: list(these[: recipe.checking.tasks]) for name, these in (held_out or {}).items() if these}
     refuse(chosen, checked, recipe, others)
     if tokenizer is not None:  # verl would lose the group of a longer one in every epoch
@@ -311,8 +311,7 @@ def notes_on(recipe: Recipe) -> list[str]:
     """What the recipe asks for and verl 0.9.1 does otherwise, or not at all."""
     data, selection = recipe.data, recipe.selection
     found = [
-        (not data.information_gap, "data.information_gap: tasks are taken as they are given; put facts in before"),
-        (data.reasoning > 0, "data.reasoning: reasoning tasks are not mixed in"),
+        (data.reasoning > 0, "data.reasoning: reasoning tasks are mixed as the file has them, not by that share"),
         (data.demonstrations is not None, "data.demonstrations: only noted, here as elsewhere"),
         ((selection.low, selection.high) != (0.0, 1.0),
          "selection.low, selection.high, selection.pool: verl draws tasks in a shuffled order, whatever they earn"),

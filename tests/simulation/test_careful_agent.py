@@ -14,6 +14,7 @@ from synthagent.simulation.values import mentions
 from synthagent.synthesis.personas import shipped as personas
 from synthagent.synthesis.procedural.domain import shipped
 from synthagent.synthesis.procedural.teacher import families
+from synthagent.synthesis.ungapped import without_gap
 from tests.builders import library
 
 THOUGHT = re.compile(r"\A<think>(.*?)</think>\n?", re.S)
@@ -116,3 +117,13 @@ def test_it_thinks_stop_where_a_rule_forbids_what_is_wanted_and_not_before_it_as
                 stopped += 1
                 assert any(isinstance(event, ToolEvent | UserEvent) for event in episode.events[:place])
     assert stopped
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_where_nothing_has_to_be_asked_it_thinks_of_the_same_rules(domain):
+    """Else an ablation without the information gap would compare two demonstrators too."""
+    for task in tasks_of(domain, 8):
+        asked = thoughts(careful(prepare(task)).episode)
+        told = thoughts(careful(prepare(without_gap(task))).episode)
+        verdicts = [[re.findall(r"(fine|stop)\.", thought) for _, thought in found] for found in (asked, told)]
+        assert sum(map(len, verdicts[1])) >= sum(map(len, verdicts[0]))

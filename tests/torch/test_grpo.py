@@ -9,7 +9,7 @@ from synthagent.errors import Blame
 from synthagent.schema.episodes import Stop
 from synthagent.schema.scores import Unscored
 from synthagent.training.collecting import Try, TryGroup
-from synthagent.training.grpo import Learner
+from synthagent.training.grpo import Learner, even
 from synthagent.training.lora import adapted, merged
 from synthagent.training.recipe import Lora, Loss, Optimiser, Selection
 from tests.choices import choice
@@ -164,3 +164,10 @@ def test_minibatches_are_updates_of_their_own(undecided, group):
     practice = Practice(undecided, [choice()], optimiser=Optimiser(lr=1e-4, minibatch=1))
     learnt = practice.learner.learn([group, group, group])
     assert (learnt.updates, practice.learner.master.updates) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "sizes"), [(5, 4, [2, 3]), (8, 4, [4, 4]), (1, 4, [1]), (0, 4, []), (3, None, [3])]
+)
+def test_no_update_is_made_of_a_small_rest(count, most, sizes):
+    assert [len(part) for part in even(list(range(count)), most)] == sizes

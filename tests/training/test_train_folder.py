@@ -1,12 +1,21 @@
 """A training run on disk: one writer, checkpoints that are whole, and no going on under other conditions."""
 
+import anyio
 import pytest
 
 from synthagent.errors import InputError, RunFolderError
+from synthagent.rollouts.group import roll
+from synthagent.schema.episodes import Episode, Limits
+from synthagent.schema.scores import Scored
+from synthagent.scoring.scorer import score
+from synthagent.simulation.episode import Cast, facts_user, prepare
+from synthagent.simulation.scripted_agents import scripted
+from synthagent.storage.journal import read
 from synthagent.training.metrics import StepLine
 from synthagent.training.recipe import Optimiser, Recipe
 from synthagent.training.train_folder import (
     METRICS,
+    ROLLOUTS,
     State,
     TrainFolder,
     TrainManifest,
@@ -15,6 +24,7 @@ from synthagent.training.train_folder import (
     read_manifest,
     state_of,
 )
+from tests.builders import library
 from tests.trainings import step
 
 
@@ -91,3 +101,26 @@ def test_a_checkpoint_counts_once_its_state_is_written_and_the_oldest_go(tmp_pat
     (checkpoints(tmp_path / "run")[-1] / "state.json").write_text("{")
     with pytest.raises(InputError, match=r"state\.json: cannot be read"):
         state_of(checkpoints(tmp_path / "run")[-1])
+
+
+def test_an_episode_that_was_learnt_from_can_be_read_back_and_scored_again(tmp_path):
+    stage = prepare(library())
+    outcome = anyio.run(roll, stage, lambda at, _: Cast(scripted("reference", at), facts_user(at)), Limits(), 0, 1)
+    with opened(tmp_path / "run") as folder:
+        folder.add_try(3, outcome)
+    (line,) = read(tmp_path / "run" / ROLLOUTS)
+    assert line["step"] == 3
+    episode = Episode.model_validate(line["episode"])
+    assert episode == outcome.episode
+    assert Scored.model_validate(line["score"]) == outcome.score == score(stage, episode)
+
+
+def test_what_a_killed_start_left_behind_is_no_hindrance(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").write_text("1")
+    with opened(tmp_path / "run"):
+        pass
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="holds other files"):
+        opened(tmp_path / "other")

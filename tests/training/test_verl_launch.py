@@ -141,7 +141,6 @@ def test_the_command_is_there_as_words_and_as_a_line_to_paste(tasks, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "key"),
     [
-        ({"data": {"information_gap": False}}, "data.information_gap"),
         ({"data": {"reasoning": 0.5}}, "data.reasoning"),
         ({"data": {"demonstrations": 4}}, "data.demonstrations"),
         ({"selection": {"low": 0.2}}, "selection.low"),
@@ -165,7 +164,6 @@ def test_what_would_fail_in_the_first_step_is_refused_now(tasks, tmp_path):
 
     refused("verl is for grpo", method="sft")
     refused("2 tasks a step, and there are 1", tasks[:1])
-    refused("2 tasks a step, and there are 1", data={"tasks": 1})
     refused("do not divide by 2", rollouts={"tasks": 3}, optimiser={"minibatch": 2})
     refused("nobody opens openai:m", data={"user": "openai:m@http://127.0.0.1:1/v1"})
     world = tasks[0].world
