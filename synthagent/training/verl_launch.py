@@ -83,7 +83,9 @@ def write_launch(
     held_out: Mapping[str, Sequence[Task]] | None = None, others: Others | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Launch:  # fmt: skip
-    """Writes everything into `out`. `tasks`: as `syllabus` gives them; `held_out`: name of a set -> its tasks; `tokenizer`: to measure openings now.
+    """Writes everything into `out`. `tasks`: as `syllabus` gives them; `held_out`: name of a set -> its tasks.
+
+    `tokenizer`: to measure openings now.
 
     Raises `InputError` for a recipe or tasks that cannot be trained on so, `RunFolderError`.
     """
