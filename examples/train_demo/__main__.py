@@ -23,10 +23,9 @@ from examples.train_demo.tasks import make
 HERE = Path(__file__).parent
 RECIPES = Path("recipes/train-demo")
 KNOBS = ("--goals", "1", "--depth", "1", "--facts", "1-2", "--distractors", "0-1", "--traps", "1")
-SEEN = "bike_workshop,city_permits,clinic,evening_school,fitness,guesthouse,housing,library,parcel_depot,tool_rental"
+SEEN = "bike_workshop,city_permits,fitness,guesthouse,library,parcel_depot"
 UNSEEN = "restaurant,theatre,vet"
-SYNTH = {"seen-101": (SEEN, 2300, 101), "seen-102": (SEEN, 2300, 102), "seen-103": (SEEN, 2300, 103),
-         "seen-104": (SEEN, 2300, 104), "unseen-202": (UNSEEN, 1800, 202)}  # fmt: skip
+SYNTH = {f"seen-{seed}": (SEEN, 2300, seed) for seed in (101, 102, 103, 104)} | {"unseen-202": (UNSEEN, 1800, 202)}
 RED_TEAM = ("nothing", "refuse", "transfer", "spam", "confirm", "done", "ask-all")
 SETS = ("test_seen", "test_unseen")
 SEED = 7
