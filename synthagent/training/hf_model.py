@@ -155,9 +155,15 @@ class HFModel:
                 slot.key = None
 
     def weights_changed(self) -> None:
-        """What was computed is no longer what the model would compute: call it after every update of the policy."""
+        """What was computed is no longer what the model would compute: call it after every update of the policy.
+
+        Everything is as on the first day, so that what is sampled next does not depend on what was played before.
+        """
+        self._clock = 0
         for slot in self._slots:
-            slot.ids = []
+            slot.ids, slot.used = [], 0
+            if slot.active is None:
+                slot.key = None
 
     def _forget(self, request: _Request) -> None:
         """A turn that nobody waits for any more."""
