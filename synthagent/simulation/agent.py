@@ -169,6 +169,17 @@ def read_turn(turn: AssistantTurn, protocol: Protocol) -> Act:
     return Says(text) if text else Malformed("the message is empty")
 
 
+def assistant_message(content: str, calls: Sequence[ToolCall]) -> Message:
+    """A turn as the history has it, in OpenAI's form."""
+    message: Message = {"role": "assistant", "content": content}
+    if calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+    return message
+
+
 def asks_user(call: ToolCall, protocol: Protocol) -> bool:
     return protocol == "tools" and call.name == "ask_user"
 

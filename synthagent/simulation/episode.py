@@ -36,6 +36,7 @@ from synthagent.simulation.agent import (
     ToolForm,
     View,
     asks_user,
+    assistant_message,
     opening,
     read_turn,
 )
@@ -201,7 +202,7 @@ class _Run:
                 seconds=seconds,
             )
         )
-        self.messages.append(_assistant(turn))
+        self.messages.append(assistant_message(turn.content, turn.tool_calls))
         match act:
             case Answers():
                 return Stop.AGENT_FINAL
@@ -309,16 +310,6 @@ class _Run:
             )
         )
         return reply
-
-
-def _assistant(turn: AssistantTurn) -> Message:
-    message: Message = {"role": "assistant", "content": turn.content}
-    if turn.tool_calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in turn.tool_calls
-        ]
-    return message
 
 
 def _read(raw: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from synthagent.schema.episodes import AgentEvent, Episode, FormEvent, ToolEvent
 from synthagent.schema.messages import Message
 from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task
-from synthagent.simulation.agent import ToolForm, opening, tools_for
+from synthagent.simulation.agent import ToolForm, assistant_message, opening, tools_for
 from synthagent.simulation.model_agent import as_told
 from synthagent.training.syllabus import begun
 from synthagent.training.tokens import TemplateError, Tokenizer, Tokens, Tools, rendered, turn_end
@@ -62,7 +62,7 @@ def turns(episode: Episode) -> Iterator[Turn]:
             case AgentEvent():
                 if message is not None:
                     yield Turn(message, tuple(answers))
-                message, answers = _message(event), []
+                message, answers = assistant_message(event.text, event.calls), []
                 pending = [call.id for call in event.calls if call.name == "ask_user"]
             case ToolEvent():
                 answers.append({"role": "tool", "tool_call_id": event.call_id, "content": event.response})
@@ -74,16 +74,6 @@ def turns(episode: Episode) -> Iterator[Turn]:
                 raise ValueError(f"the agent was corrected: {event.error}")
     if message is not None:
         yield Turn(message, tuple(answers))
-
-
-def _message(event: AgentEvent) -> Message:
-    message: Message = {"role": "assistant", "content": event.text}
-    if event.calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in event.calls
-        ]
-    return message
 
 
 def tokens_of(task: Task, episode: Episode, tokenizer: Tokenizer, form: ToolForm) -> Tokens:

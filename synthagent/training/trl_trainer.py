@@ -22,10 +22,10 @@ from transformers import TrainerCallback
 
 from synthagent.errors import InputError, SynthAgentError
 from synthagent.training.collecting import Collected, Curriculum, Playing, collect
+from synthagent.training.grpo import Learnt, step_line
 from synthagent.training.heldout import hold_out
 from synthagent.training.job import Job
 from synthagent.training.loading import Weights, weights
-from synthagent.training.metrics import StepLine, played
 from synthagent.training.policy import Policy
 from synthagent.training.train_folder import (
     CHECKPOINTS,
@@ -49,23 +49,12 @@ class Diverged(SynthAgentError):
 
 
 @dataclass
-class Counts:
-    """What the learning of one step was like; sums over tokens, and over updates for the loss."""
+class Counts(Learnt):
+    """What the learning of one step was like, while TRL goes about it."""
 
     begun: float = 0.0
-    loss: float = 0.0
-    updates: int = 0
-    norm: float = 0.0
-    lr: float = 0.0
-    entropy: float = 0.0
-    kl: float = 0.0
-    clipped: float = 0.0
-    tokens: int = 0
     in_update: int = 0
     """Tokens that carry loss in the update under way."""
-    gap: float = 0.0
-    compared: int = 0
-    computed: int = 0
 
     def add(self, seen: Pass, *, fresh: bool) -> None:
         """`fresh`: the policy is still the one that sampled."""
@@ -197,7 +186,10 @@ class Practice:
         for group in self.collected.played:
             for one in group.tries:
                 folder.add_try(step, one.outcome)
-        line_ = step_line(step, self.collected, self.counts)
+        self.counts.seconds = time.monotonic() - self.counts.begun
+        tries = [one for group in self.collected.played for one in group.tries]
+        generated = sum(sum(one.tokens.mask) for one in tries if one.tokens is not None)
+        line_ = step_line(step, self.collected, self.counts, generated)
         folder.add(METRICS, line_)
         self.job.tell(line_)
         self.under_way = None
@@ -263,31 +255,6 @@ class Calls(TrainerCallback):
     def on_save(self, *_: Any, **__: Any) -> None:
         """After a checkpoint was written."""
         self._practice.saved()
-
-
-def step_line(step: int, collected: Collected, counts: Counts) -> StepLine:
-    """The figures of a step."""
-    tries = [one for group in collected.played for one in group.tries]
-    outcomes = [(one.outcome, group.task.provenance.legal) for group in collected.played for one in group.tries]
-    tokens = max(counts.tokens, 1)
-    return StepLine(
-        step=step,
-        played=played(outcomes),
-        groups=len(collected.groups),
-        zero_variance=collected.zero_variance,
-        redrawn=collected.redrawn,
-        loss=counts.loss / max(counts.updates, 1),
-        entropy=counts.entropy / tokens,
-        kl=counts.kl / tokens,
-        clipped=counts.clipped / tokens,
-        logprob_gap=counts.gap / max(counts.compared, 1),
-        grad_norm=counts.norm,
-        lr=counts.lr,
-        generated=sum(sum(one.tokens.mask) for one in tries if one.tokens is not None),
-        generating=collected.seconds,
-        learnt=counts.computed,
-        learning=time.monotonic() - counts.begun,
-    )
 
 
 def practice_of(
