@@ -143,21 +143,29 @@ def main() -> None:
     parser.add_argument("--stage", action="append", choices=list(STAGES), help="only these; default all")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    kept = asked.out / "seconds.json"
-    known: dict[str, dict[str, float]] = orjson.loads(kept.read_bytes()) if kept.exists() else {"done": {}, "begun": {}}
     for name in asked.stage or STAGES:
-        if name in known["done"] and name != "report":
+        if name in _known(asked.out)["done"] and name != "report":
             print(f"{name}: done before", flush=True)
             continue
-        begun = time.monotonic()
+        begun, done = time.monotonic(), False
         try:
             STAGES[name](Demo(asked.out))
-            known["done"][name] = 0.0
+            done = True
         finally:  # what an interrupted stage took counts
-            known["begun"][name] = round(known["begun"].get(name, 0.0) + time.monotonic() - begun, 1)
-            if name in known["done"]:
-                known["done"][name] = known["begun"][name]
-            kept.write_bytes(orjson.dumps(known))
+            _note(asked.out, name, time.monotonic() - begun, done)
+
+
+def _known(out: Path) -> dict[str, dict[str, float]]:
+    kept = out / "seconds.json"
+    return orjson.loads(kept.read_bytes()) if kept.exists() else {"done": {}, "begun": {}}
+
+
+def _note(out: Path, name: str, seconds: float, done: bool) -> None:
+    known = _known(out)  # anew: another stage may have ended meanwhile
+    known["begun"][name] = round(known["begun"].get(name, 0.0) + seconds, 1)
+    if done:
+        known["done"][name] = known["begun"][name]
+    (out / "seconds.json").write_bytes(orjson.dumps(known))
 
 
 if __name__ == "__main__":

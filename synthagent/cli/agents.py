@@ -13,6 +13,7 @@ import anyio
 from synthagent import plugins
 from synthagent.cli.console import say
 from synthagent.config import Settings
+from synthagent.cores import usable_cores
 from synthagent.errors import InputError
 from synthagent.llm.ledger import Ledger, metered
 from synthagent.llm.model import ChatModel
@@ -28,6 +29,8 @@ Guard = Callable[[ChatModel], ChatModel]
 """Wraps a model."""
 SIMULATORS = ("random",)
 """Scripted models for the user and the tools: `random` makes everything up."""
+WEIGHTS = ("gguf", "hf")
+"""Schemes that name weights by their path."""
 SCHEMES = ("scripted", "openai", "gguf", "hf", "local", "recorded")
 
 
@@ -41,8 +44,18 @@ class Role:
     @property
     def name(self) -> str:
         """How it is called in records: a file by its name, an endpoint without anything secret."""
-        on_disk = self.scheme in ("gguf", "hf", "recorded")
+        on_disk = self.scheme in (*WEIGHTS, "recorded")
         return f"{self.scheme}:{Path(self.argument).name if on_disk else self.argument}"
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is sampled from."""
+        return self.scheme != "scripted"
+
+    @property
+    def weights(self) -> Path | None:
+        """Where its weights are, if they are files of one's own."""
+        return Path(self.argument) if self.scheme in WEIGHTS else None
 
 
 def role(text: str, option: str = "--agent") -> Role:
@@ -161,7 +174,7 @@ def in_process(path: Path, settings: Settings) -> "tuple[Policy, ToolForm]":
     except ImportError as error:
         way_out = "PyTorch, then pip install 'synthagent[train]': see README, PyTorch"
         raise InputError(f"hf: needs torch and transformers ({error})", way_out=way_out) from error
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    torch.set_num_threads(settings.threads or usable_cores())
     found = weights(path)
     sampler = found.sampler(slots=settings.in_flight)
     return Policy(sampler, found.tokenizer, f"hf:{path.name}"), form_for(found.tokenizer)

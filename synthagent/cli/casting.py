@@ -55,6 +55,11 @@ class Others:
     """Whether a user's error is asked for again and then fails the episode, or only noted."""
 
     @property
+    def models(self) -> list[Role]:
+        """Those that are models."""
+        return [who for who in (self.user, self.tools, self.bench.judge) if who is not None]
+
+    @property
     def simulating(self) -> bool:
         """Whether tools without a program get answers."""
         return self.tools is not None or self.mode == "frozen"

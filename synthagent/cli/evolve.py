@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from synthagent.cli.course import School, Work, budget_of, finish, school, teacher_role, work_through
-from synthagent.cli.teach import band_range, sha256
+from synthagent.cli.teach import band_range
 from synthagent.config import settings
 from synthagent.errors import Blame, InputError, ModelFailed
 from synthagent.llm.ledger import BudgetSpent, Ledger
@@ -22,6 +22,7 @@ from synthagent.schema.tasks import Task
 from synthagent.simulation.episode import Cast, Stage, facts_user
 from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
 from synthagent.storage.course_folder import CourseFolder
+from synthagent.storage.digests import sha256
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
 from synthagent.synthesis.branching import fingerprints

@@ -27,6 +27,7 @@ from synthagent.schema.tasks import Task
 from synthagent.scoring.scorer import judged
 from synthagent.simulation.agent import OPENING, opening_fingerprint
 from synthagent.simulation.episode import prepare
+from synthagent.storage.digests import weights_sha256
 from synthagent.storage.manifest import Manifest
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
@@ -80,6 +81,7 @@ def manifest_for(
 ) -> Manifest:  # fmt: skip
     """What this run is asked to do."""
     others = with_ or Others()
+    playing = [*roles, *others.models]
     try:
         data = tasks.read_bytes()
     except OSError as error:
@@ -103,9 +105,22 @@ def manifest_for(
         tasks_file=str(tasks),
         tasks_sha256=hashlib.sha256(data + str(limit or "").encode()).hexdigest(),
         version=__version__,
+        sampling=_sampling(roles, others, chosen),
+        weights={who.name: weights_sha256(who.weights) for who in playing if who.weights},
         settings=chosen.model_dump(mode="json"),
         prompts={OPENING: opening_fingerprint(), **others.prompts},
     )
+
+
+def _sampling(roles: Sequence[Role], others: Others, chosen: Settings) -> dict[str, Any]:
+    """The settings that decide what the models of this run say."""
+    asked = {
+        ("temperature", "max_tokens", "tool_form"): any(who.is_model for who in roles),
+        ("user_temperature", "user_tokens"): others.user is not None,
+        ("tools_temperature", "tools_tokens"): others.tools is not None,
+        ("judge_temperature", "judge_tokens", "judge_votes"): others.bench.judge is not None,
+    }
+    return {name: getattr(chosen, name) for names, used in asked.items() if used for name in names}
 
 
 def open_run(tasks: Path, out: Path, manifest: Manifest, resume: bool, limit: int | None) -> RunFolder:

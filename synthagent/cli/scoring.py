@@ -12,7 +12,6 @@ import anyio
 from synthagent.cli.agents import Models
 from synthagent.cli.bench import Bench, scoring_of, waiting
 from synthagent.cli.console import print_json, progress, say
-from synthagent.cli.teach import sha256
 from synthagent.config import Settings, settings
 from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError, TaskFault
 from synthagent.rollouts.batch import Stages, lost
@@ -22,6 +21,7 @@ from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task, play_id_of
 from synthagent.scoring.reward import formula_of, reward_hash
 from synthagent.scoring.scorer import Scoring, again, judged
+from synthagent.storage.digests import sha256
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.tables import Key
 from synthagent.storage.task_file import read_tasks

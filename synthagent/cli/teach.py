@@ -1,6 +1,5 @@
 """synth with a language model as the teacher."""
 
-import hashlib
 import math
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from synthagent.rollouts.group import roll_group
 from synthagent.schema.episodes import Limits
 from synthagent.schema.tasks import Task
 from synthagent.storage.course_folder import CourseFolder
+from synthagent.storage.digests import sha256
 from synthagent.synthesis import personas as persona_files
 from synthagent.synthesis.forecast import forecast
 from synthagent.synthesis.teaching import SKIPPABLE, Desk, Outcome, Plan, Skippable, fingerprints, outcome_of
@@ -100,15 +100,6 @@ def _manifest(lesson: Lesson, plan: Plan, who: Role) -> dict[str, Any]:
         "band": [lesson.band, lesson.band_agent, lesson.band_n] if lesson.band else None,
         "prompts": fingerprints(),
     }
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes, as hex. Raises `InputError`."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
 def _people(lesson: Lesson) -> Iterator[tuple[int, str]]:

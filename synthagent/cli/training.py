@@ -1,7 +1,5 @@
 """sft and train: a policy learns. Only this module and what it calls need torch."""
 
-import hashlib
-import os
 import signal
 import sys
 from collections import Counter
@@ -19,10 +17,12 @@ from synthagent.cli.console import print_json, print_table, progress, say
 from synthagent.cli.trainers import NEEDS_TORCH, refuse_unknown, run_verl, trainer_of
 from synthagent.cli.training_company import company
 from synthagent.config import Settings
+from synthagent.cores import usable_cores
 from synthagent.errors import InputError
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
 from synthagent.simulation.agent import OPENING, ToolForm, opening_fingerprint
+from synthagent.storage.digests import sha256, weights_sha256
 from synthagent.storage.index import EPISODES, SCORES, TASKS
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
@@ -271,7 +271,7 @@ def _form(tokenizer: "HFTokenizer") -> ToolForm:
 def _threads(count: int | None) -> None:
     import torch
 
-    torch.set_num_threads(count or os.cpu_count() or 1)
+    torch.set_num_threads(count or usable_cores())
 
 
 def _weights(policy: str, recipe: Recipe, threads: int | None) -> tuple["Weights", ToolForm]:
@@ -303,25 +303,16 @@ def _manifest(
         version=__version__,
         trainer=trainer,
         policy=policy,
-        policy_sha256=_sha256(*sorted(path.glob("*.safetensors"))),
+        policy_sha256=weights_sha256(path),
         tasks_file=tasks_file,
-        tasks_sha256=_sha256(*files),
-        heldout={name: _sha256(file) for name, file in heldout.items()},
+        tasks_sha256=sha256(*files),
+        heldout={name: sha256(file) for name, file in heldout.items()},
         tool_form=form,
         prompts={OPENING: opening_fingerprint()},
         steps=steps,
         seed=recipe.seed,
         recipe=recipe,
     )
-
-
-def _sha256(*paths: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def run_convert(name: str, out: Path) -> None:

@@ -6,20 +6,17 @@ never returns, and what aborts in C++ takes its process with it (all seen with x
 
 import contextlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from synthagent.cores import usable_cores
 from synthagent.errors import InputError
 
 if TYPE_CHECKING:
     from anyio.abc import Process
-
-_CPU = Path("/sys/devices/system/cpu")
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @contextlib.asynccontextmanager
@@ -53,20 +50,6 @@ async def embedded(
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-
-
-def usable_cores() -> int:
-    """Physical cores that this process may use: by affinity, without hyper-threads, within the container's quota."""
-    ids = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    try:
-        cores = len({(_CPU / f"cpu{i}/topology/thread_siblings_list").read_text() for i in ids})
-    except OSError:
-        cores = len(ids)
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = _QUOTA.read_text().split()
-        if quota != "max":
-            cores = min(cores, int(quota) // int(period))
-    return max(1, cores)
 
 
 def _checked(path: Path) -> str:

@@ -59,6 +59,10 @@ class Manifest(Record):
     """Of that file's bytes."""
     version: str
     """Of SynthAgent."""
+    sampling: dict[str, Any] = {}
+    """How the models that play are sampled: setting -> value, of the roles that are models."""
+    weights: dict[str, str] = {}
+    """Role of a model on this machine -> SHA-256 of its weights."""
     settings: dict[str, Any] = {}
     """Every other setting as resolved: roles, endpoints, concurrency. No credentials."""
     prompts: dict[str, str] = {}
@@ -109,13 +113,25 @@ def resumed(folder: Path, old: Manifest, new: Manifest) -> Manifest:
     ]
     if missing := [agent for agent in old.agents if agent not in new.agents]:
         changes.append(f"agents lacks {', '.join(missing)}")
+    # A run that gets another agent may get its first model, of which the old manifest says nothing.
+    changes += [
+        f"{name} was {_shown(old.sampling[name])}, now {_shown(value)}"
+        for name, value in new.sampling.items()
+        if old.sampling.get(name, value) != value
+    ]
+    changes += [
+        f"the weights of {name} have changed"
+        for name, digest in new.weights.items()
+        if old.weights.get(name, digest) != digest
+    ]
     if changes:
         raise RunFolderError(
             f"{folder}: cannot be resumed with other settings: {'; '.join(changes)}. "
             "Resume with the settings it was started with, or use another --out"
         )
     added = tuple(agent for agent in new.agents if agent not in old.agents)
-    return old.model_copy(update={"agents": (*old.agents, *added)})
+    merged = {"weights": {**old.weights, **new.weights}, "sampling": {**old.sampling, **new.sampling}}
+    return old.model_copy(update={"agents": (*old.agents, *added), **merged})
 
 
 def _shown(value: Any) -> str:

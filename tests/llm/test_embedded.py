@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from synthagent.cores import usable_cores
 from synthagent.errors import InputError
-from synthagent.llm.embedded import embedded, usable_cores
+from synthagent.llm.embedded import embedded
 from synthagent.llm.local_models import cache_dir, find
 from synthagent.llm.model import ChatRequest, ContextOverflow
 from synthagent.llm.openai import OpenAIChat

@@ -105,10 +105,13 @@ def test_a_run_that_failed_before_it_began_leaves_nothing_in_the_way(tmp_path, m
         ({"user": "openai:x"}, "user was 'facts'"),
         ({"map_store": "redis://there"}, "map_store was '', now 'redis://there'"),
         ({"agents": ("large",)}, "agents lacks small"),
+        ({"sampling": {"temperature": 0.2}}, r"temperature was 0\.7, now 0\.2"),
+        ({"weights": {"hf:policy": "22"}}, "the weights of hf:policy have changed"),
     ],
 )
 def test_resuming_with_other_settings_names_the_field(tmp_path, make, changes, named):
-    RunFolder.create(tmp_path / "run", make.manifest(), []).close()
+    first = make.manifest(sampling={"temperature": 0.7}, weights={"hf:policy": "11"})
+    RunFolder.create(tmp_path / "run", first, []).close()
     with pytest.raises(RunFolderError, match=named) as caught:
         RunFolder.resume(tmp_path / "run", make.manifest(**changes))
     assert "--out" in str(caught.value)
@@ -117,9 +120,11 @@ def test_resuming_with_other_settings_names_the_field(tmp_path, make, changes, n
 
 def test_resuming_may_add_agents_and_remembers_them(tmp_path, make):
     RunFolder.create(tmp_path / "run", make.manifest(), []).close()
-    more = make.manifest(agents=("large", "small"), settings={"workers": 9})
+    asked = {"sampling": {"temperature": 0.7}, "weights": {"gguf:large": "11"}}
+    more = make.manifest(agents=("large", "small"), settings={"workers": 9}, **asked)
     RunFolder.resume(tmp_path / "run", more).close()
-    assert read_manifest(tmp_path / "run" / "manifest.json").agents == ("small", "large")
+    found = read_manifest(tmp_path / "run" / "manifest.json")
+    assert (found.agents, found.sampling, found.weights) == (("small", "large"), *asked.values())
 
 
 def test_a_broken_manifest_names_its_field_and_version(tmp_path, make):
