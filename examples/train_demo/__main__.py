@@ -18,6 +18,7 @@ from pathlib import Path
 import orjson
 
 from examples.train_demo.results import results
+from examples.train_demo.tables import tables
 from examples.train_demo.tasks import make
 
 HERE = Path(__file__).parent
@@ -98,11 +99,12 @@ class Demo:
         self.evaluate("no_gap", self.out / "grpo-no-gap" / "policy")
 
     def report(self) -> None:
-        """`results.json`, and the curves."""
+        """`results.json`, its tables, and the curves."""
         seconds = orjson.loads((self.out / "seconds.json").read_bytes())
         found = results(self.out / "evals", seconds["done"])
         text = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         (self.out / "results.json").write_bytes(text)
+        (self.out / "tables.md").write_text(tables(found), encoding="utf-8")
         self.synthagent("report", self.out / "grpo")
         print(text.decode())
 

@@ -17,6 +17,7 @@ from synthagent.errors import InputError
 from synthagent.rollouts.group import roll
 from synthagent.schema.episodes import Limits
 from synthagent.schema.tasks import Task
+from synthagent.simulation.agent import ToolForm
 from synthagent.simulation.episode import Cast, facts_user, prepare
 from synthagent.simulation.scripted_agents import scripted
 from synthagent.storage.task_file import read_tasks, write_tasks
@@ -25,7 +26,7 @@ from synthagent.training.hf_tokenizer import HFTokenizer, ends_of
 
 MOST = 680
 """Tokens of a demonstration, opening included."""
-FORM = "compact"
+FORM: ToolForm = "compact"
 SIZES = {"test": 260, "dev": 120, "demos": 560}
 """Tasks of the training domains that are set aside, before `learnt_from`; what is left is trained on."""
 

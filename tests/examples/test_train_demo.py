@@ -1,14 +1,18 @@
 """The demo's own code: what it makes of finished evaluations, and how it deals out tasks."""
 
+import orjson
 import pytest
 
 from examples.train_demo.results import results
+from examples.train_demo.tables import tables
 from examples.train_demo.tasks import dealt
 from synthagent.storage.task_file import write_tasks
 from synthagent.synthesis.personas import shipped as personas
 from synthagent.synthesis.procedural.domain import shipped
 from synthagent.synthesis.procedural.teacher import families
+from synthagent.training.recipe import read_recipe
 from tests.commands import synthagent
+from tests.docs.pages import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,10 @@ def test_results_compare_models_on_the_same_tasks_and_show_what_a_mean_hides(som
     assert set(found["red_team"]["seen_domains"]) == {"nothing", "ask-all"}
     assert found["red_team"]["seen_domains"]["ask-all"]["mean"] > 0
     assert found["seconds"] == {"sft": 1.0}
+    page = tables(found)
+    assert "| GRPO | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] |" in page
+    assert "| no gap |  |  |" in page
+    assert "| GRPO less cold start | 1.000 [1.000, 1.000] |" in page
 
 
 def test_tasks_are_dealt_by_family(some):
@@ -51,3 +59,27 @@ def test_tasks_are_dealt_by_family(some):
         for task in tasks:
             assert owners.setdefault(task.family, name) == name
     assert parts == dealt(reversed(some), {"test": 5, "dev": 3}, "train")
+
+
+PUBLISHED = ROOT / "docs" / "results" / "train-demo"
+
+
+def test_the_published_page_says_what_the_results_say():
+    found = orjson.loads((PUBLISHED / "results.json").read_bytes())
+    for model in ("zero_shot", "cold_start", "grpo", "no_gap"):
+        for group in ("seen_domains", "unseen_domains"):
+            assert set(found[model][group]) == {"mean", "low", "high", "n"}
+    for pair in ("cold_start_vs_zero_shot", "grpo_vs_cold_start"):
+        for group in ("seen_domains", "unseen_domains"):
+            assert {"difference", "low", "high"} <= set(found["paired"][pair][group])
+    assert found["seconds"]["grpo"] > 0
+    page = (PUBLISHED / "README.md").read_text(encoding="utf-8")
+    for line in tables(found).splitlines():
+        assert line in page
+
+
+def test_the_published_recipes_are_those_of_the_repository():
+    for name in ("sft", "grpo", "grpo-no-gap"):
+        ours = read_recipe(ROOT / "recipes" / "train-demo" / f"{name}.toml")
+        kept = orjson.loads((PUBLISHED / f"{name}.json").read_bytes())["recipe"]
+        assert ours.model_dump(mode="json") == kept
