@@ -17,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from examples.train_demo.results import results
+from examples.train_demo.results import evaluated, results
 from examples.train_demo.tables import tables
 from examples.train_demo.tasks import make
 
@@ -99,9 +99,12 @@ class Demo:
         self.evaluate("no_gap", self.out / "grpo-no-gap" / "policy")
 
     def report(self) -> None:
-        """`results.json`, its tables, and the curves."""
+        """`episodes.jsonl` (a line for each evaluated episode), `results.json` from it, its tables, and the curves."""
         seconds = orjson.loads((self.out / "seconds.json").read_bytes())
-        found = results(self.out / "evals", seconds["done"])
+        lines = list(evaluated(self.out / "evals"))
+        rows = b"".join(orjson.dumps(line._asdict(), option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        (self.out / "episodes.jsonl").write_bytes(rows)
+        found = results(lines, seconds["done"])
         text = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         (self.out / "results.json").write_bytes(text)
         (self.out / "tables.md").write_text(tables(found), encoding="utf-8")

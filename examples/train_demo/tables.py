@@ -18,10 +18,18 @@ def tables(found: dict[str, Any]) -> str:
 
 def _rewards(found: dict[str, Any]) -> Iterator[str]:
     yield from _head("mean reward [95 %]", GROUPS.values())
+    most = {
+        group: max((found[model][group]["n"] for model in NAMES if group in found[model]), default=0)
+        for group in GROUPS
+    }
     for model, name in NAMES.items():
-        yield _row(name, (_interval(found[model].get(group), "mean") for group in GROUPS))
-    counts = (str(found["grpo"][group]["n"]) if group in found["grpo"] else "" for group in GROUPS)
-    yield _row("tasks, two tries each", counts)
+        yield _row(name, (_mean_of(found[model].get(group), most[group]) for group in GROUPS))
+    yield _row("tasks, two tries each", (str(most[group]) for group in GROUPS))
+
+
+def _mean_of(found: dict[str, float] | None, most: int) -> str:
+    told = _interval(found, "mean")
+    return f"{told} of {found['n']} tasks" if found and found["n"] < most else told
 
 
 def _paired(found: dict[str, Any]) -> Iterator[str]:
@@ -44,8 +52,9 @@ def _habits(found: dict[str, Any]) -> Iterator[str]:
 
 def _red_team(found: dict[str, Any]) -> Iterator[str]:
     yield from _head("tricks", GROUPS.values())
-    for agent in next(iter(found["red_team"].values()), {}):
-        yield _row(f"`{agent}`", (f"{found['red_team'][group][agent]['mean']:.3f}" for group in found["red_team"]))
+    by_group = found["red_team"]
+    for agent in dict.fromkeys(agent for group in GROUPS for agent in by_group[group]):
+        yield _row(f"`{agent}`", (_interval(by_group[group].get(agent), "mean") for group in GROUPS))
 
 
 def _head(first: str, columns: Iterable[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from examples.train_demo.results import results
+from examples.train_demo.results import Line, evaluated, results
 from examples.train_demo.tables import tables
 from examples.train_demo.tasks import dealt
 from synthagent.storage.task_file import write_tasks
@@ -32,7 +32,7 @@ def test_results_compare_models_on_the_same_tasks_and_show_what_a_mean_hides(som
     red = ("--agent", "scripted:nothing", "--agent", "scripted:ask-all")
     synthagent("rollout", tmp_path / "tasks.jsonl", *red, "--out", tmp_path / "evals" / "redteam-test_seen")
 
-    found = results(tmp_path / "evals", {"sft": 1.0})
+    found = results(evaluated(tmp_path / "evals"), {"sft": 1.0})
 
     assert found["zero_shot"]["seen_domains"]["mean"] == 0.0
     assert found["grpo"]["unseen_domains"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": sum(map(len, some))}
@@ -62,6 +62,12 @@ def test_tasks_are_dealt_by_family(some):
 
 
 PUBLISHED = ROOT / "docs" / "results" / "train-demo"
+
+
+def test_the_published_results_follow_from_the_published_episodes():
+    rows = (PUBLISHED / "episodes.jsonl").read_bytes().splitlines()
+    found = orjson.loads((PUBLISHED / "results.json").read_bytes())
+    assert results((Line(**orjson.loads(row)) for row in rows), found["seconds"]) == found
 
 
 def test_the_published_page_says_what_the_results_say():
