@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from pydantic import Field
@@ -101,8 +102,11 @@ def cleaned(query: str) -> str:
 
 
 def hits_of(found: Iterable[tuple[str, str, str]], settings: SearchSettings) -> tuple[Hit, ...]:
-    """Hits of (title, address, text), the first of each address, as many and as long as the settings allow."""
-    return tuple(_first(_bounded_hits(found, settings), settings.top))
+    """Hits of (title, address, text), none twice, as many and as long as the settings allow.
+
+    One address may come with several snippets, as where a corpus holds pages in pieces.
+    """
+    return tuple(islice(dict.fromkeys(_bounded_hits(found, settings)), settings.top))
 
 
 def render(hits: Sequence[Hit]) -> str:
@@ -129,15 +133,3 @@ def _bounded_hits(found: Iterable[tuple[str, str, str]], settings: SearchSetting
         hit = Hit(bounded(title, _MOST_TITLE), bounded(url, _MOST_URL, ""), bounded(text, settings.snippet))
         if hit.url or hit.title or hit.snippet:
             yield hit
-
-
-def _first(hits: Iterable[Hit], most: int) -> Iterator[Hit]:
-    seen: set[str] = set()
-    for hit in hits:
-        if hit.url and hit.url in seen:
-            continue
-        seen.add(hit.url)
-        yield hit
-        most -= 1
-        if not most:
-            return

@@ -56,10 +56,10 @@ def test_a_snippet_is_cut_between_words():
     assert hit.snippet.endswith("word...") and len(hit.snippet) <= 50
 
 
-def test_no_address_comes_twice_and_no_more_hits_than_wanted():
-    many = [(str(n), f"http://a/{n // 2}", "text") for n in range(40)]
+def test_no_hit_comes_twice_and_no_more_than_wanted():
+    many = [(f"Page {n // 2}", "http://a/", f"piece {n // 2}") for n in range(40)]
     hits = hits_of(many, SearchSettings(top=3))
-    assert [hit.url for hit in hits] == ["http://a/0", "http://a/1", "http://a/2"]
+    assert [hit.snippet for hit in hits] == ["piece 0", "piece 1", "piece 2"]
 
 
 @given(st.text(st.characters(), max_size=3000), st.integers(40, 400))
