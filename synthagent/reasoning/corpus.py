@@ -1,8 +1,8 @@
 """A local corpus to search: documents in an SQLite file, found through FTS5 and ordered by BM25.
 
 No network, no model, the same hits on every machine. Queries are hostile: no word of one is ever FTS5 syntax
-(https://sqlite.org/fts5.html#full_text_query_syntax) or SQL. Over 100,000 documents of 60 words, on a busy machine, a
-query of ten words took 15 ms (median), and 0.2 s where every word was among the commonest.
+(https://sqlite.org/fts5.html#full_text_query_syntax) or SQL. Over 100,000 made-up documents of 60 words, on a busy
+machine, ten words took 15 ms (median), and 0.2 s where they were drawn as often as a running text has them.
 """
 
 import hashlib
