@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from synthagent.cli import scoring_commands, training_commands
+from synthagent.cli.corpus_commands import corpus
 from synthagent.cli.options import (
     Config,
     Formula,
@@ -42,6 +43,7 @@ app.add_typer(models, name="models")
 app.add_typer(audit, name="audit")
 app.add_typer(maps, name="map")
 app.add_typer(serve, name="serve")
+app.add_typer(corpus, name="corpus")
 
 
 @app.command()

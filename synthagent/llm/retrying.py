@@ -5,9 +5,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from synthagent.errors import ModelFailed
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest, TransientFailure
+
+T = TypeVar("T")
 
 _PATIENCE = 3
 """Tries that a call may fail before it is told."""
@@ -53,15 +56,34 @@ class Retried:
         tell: Callable[[str], object],
     ):  # fmt: skip
         self.name = model.name
-        self._model, self._backoff, self._rng, self._sleep = model, backoff, rng, sleep
-        self._tell, self._told = tell, -_TOLD_EVERY
+        self._model = model
+        self._tries = Tries(backoff, rng=rng, sleep=sleep, tell=tell)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The first answer that is not a `TransientFailure`."""
+        return await self._tries.of(lambda: self._model.complete(request))
+
+    async def aclose(self) -> None:
+        """Closes the model."""
+        await self._model.aclose()
+
+
+class Tries:
+    """Calls of whatever kind, made again after a `TransientFailure`: see `retried`."""
+
+    def __init__(
+        self, backoff: Backoff | None = None, *, rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep, tell: Callable[[str], object] = lambda _: None,
+    ):  # fmt: skip
+        self._backoff, self._rng, self._sleep = backoff or Backoff(), rng or random.Random(), sleep
+        self._tell, self._told = tell, -_TOLD_EVERY
+
+    async def of(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What the first call gives that is not a `TransientFailure`; raises `ModelFailed` as `retried` does."""
         attempt, waited = 1, 0.0
         while True:
             try:
-                return await self._model.complete(request)
+                return await call()
             except TransientFailure as failure:
                 wait = self._wait(failure, attempt)
                 if attempt >= self._backoff.attempts or waited + wait > self._backoff.total:
@@ -73,10 +95,6 @@ class Retried:
             # Outside `except`, so that a long chain of failures does not hang on to one another's frames.
             await self._sleep(wait)
             attempt, waited = attempt + 1, waited + wait
-
-    async def aclose(self) -> None:
-        """Closes the model."""
-        await self._model.aclose()
 
     def _wait(self, failure: TransientFailure, attempt: int) -> float:
         if failure.retry_after is not None:

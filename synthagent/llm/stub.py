@@ -116,7 +116,7 @@ class StubServer:
             if self._latency:
                 await asyncio.sleep(self._latency)
             if isinstance(served, Misbehave):
-                return await _misbehave(request, served)
+                return await misbehave(request, served)
             text = orjson.dumps(completion(served, next(self._count), str(body.get("model")), request.content_length))
             return web.Response(body=text, content_type="application/json")
         finally:
@@ -181,7 +181,8 @@ def _scripted(entry: Any) -> Served:
     return calling(*calls, content=content) if calls else content
 
 
-async def _misbehave(request: "web.BaseRequest", how: Misbehave) -> "web.StreamResponse":
+async def misbehave(request: "web.BaseRequest", how: Misbehave) -> "web.StreamResponse":
+    """Answers a request as badly as asked."""
     from aiohttp import web
 
     if how.stall:

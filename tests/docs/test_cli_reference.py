@@ -186,6 +186,15 @@ def test_commands_about_simulators_print_the_columns_that_are_documented(tmp_pat
     assert [list(printed("map", "import", tmp_path / "new.sqlite", file))] == columns("synthagent map import")
 
 
+def test_commands_about_a_corpus_print_the_columns_that_are_documented(tmp_path: Path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "ferry.txt").write_text("The night ferry leaves at ten.")
+    corpus = tmp_path / "corpus.sqlite"
+    assert [list(printed("corpus", "build", tmp_path / "notes", "-o", corpus))] == columns("synthagent corpus build")
+    [hit] = printed("corpus", "search", corpus, "ferry")
+    assert [list(hit)] == columns("synthagent corpus search")
+
+
 def test_check_prints_the_columns_that_are_documented(tmp_path: Path):
     tasks = tmp_path / "tasks.jsonl"
     printed("synth", "-o", tasks, "-n", 1, "--domains", "library")

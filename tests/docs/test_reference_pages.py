@@ -12,6 +12,8 @@ from synthagent import plugins
 from synthagent.cli.training_report import PAGE, PICTURES
 from synthagent.config import Settings
 from synthagent.errors import InputError
+from synthagent.reasoning.backends import FORMS
+from synthagent.reasoning.search import SearchSettings
 from synthagent.schema.checks import OPERATORS
 from synthagent.schema.episodes import AgentEvent, Episode, FormEvent, Limits, Stop, ToolEvent, UserEvent
 from synthagent.schema.scores import Scored, Unscored, Verdict
@@ -184,3 +186,13 @@ def test_events_and_scores_are_documented_field_by_field():
         assert {f"`{name}`" for name in names(record) if name != "kind"} <= {f"`{code}`" for code in codes(text)}, (
             record
         )
+
+
+def test_the_settings_of_a_search_are_those_there_are():
+    said = {codes(row[0])[0]: row[1].strip("`") for row in reference("search").section("Settings").rows("setting")}
+    assert said == {name: str(field.default) for name, field in SearchSettings.model_fields.items()}
+
+
+def test_every_form_of_a_search_backend_is_documented():
+    said = [codes(row[0])[0] for row in reference("search").section("Backends").rows("form")]
+    assert said == FORMS.split(", ")
