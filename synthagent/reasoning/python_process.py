@@ -203,7 +203,7 @@ class _Ended:
         """The last line of standard error, if it is what `python_child` writes; the code may have written it too."""
         lines = self.stderr.strip().splitlines()
         with contextlib.suppress(orjson.JSONDecodeError, IndexError):
-            found = orjson.loads(lines[-1])
+            found: dict[str, Any] = orjson.loads(lines[-1])
             whole = isinstance(found, dict) and found.keys() == {"value", "error"}
             if whole and all(text is None or isinstance(text, str) for text in found.values()):
                 return found
