@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+import anyio
 import typer
 
 from synthagent import __version__, plugins
@@ -14,6 +15,7 @@ from synthagent.cli.console import print_json, print_table
 from synthagent.cli.endpoint import examined
 from synthagent.errors import InputError, SynthAgentError
 from synthagent.llm.local_models import MODELS, cache_dir, find
+from synthagent.reasoning.python_tool import SANDBOXED, SandboxedTier, tried
 
 EXTRAS = {"local": "xllamacpp", "audit": "numpy", "prices": "genai_prices"}
 
@@ -25,6 +27,7 @@ def run_doctor(endpoint: str | None, key_env: str | None, json: bool) -> None:
     rows.append(_row("sqlite", True, _sqlite))
     rows.append(_row("domains", True, _domains))
     rows += [_row(f"extra {name}", False, partial(_module, module, name)) for name, module in EXTRAS.items()]
+    rows += [_row(f"python tool {tier}", False, partial(_sandbox, tier)) for tier in SANDBOXED]
     rows += [_row(f"model {name}", False, partial(_model, name)) for name in MODELS]
     rows += [_row(f"plugins {group}", False, partial(_plugins, group)) for group in plugins.GROUPS]
     if endpoint:
@@ -62,6 +65,10 @@ def _module(name: str, extra: str) -> str:
     if importlib.util.find_spec(name) is None:
         raise InputError(f"{name} is not installed", way_out=f"{sys.executable} -m pip install 'synthagent[{extra}]'")
     return f"{name} is installed"
+
+
+def _sandbox(tier: SandboxedTier) -> str:
+    return anyio.run(tried, tier)
 
 
 def _plugins(group: str) -> str:

@@ -307,3 +307,13 @@ async def test_a_recorded_course_can_be_taught_again_without_its_teacher(cli, ma
     other = await anyio.to_thread.run_sync(lambda: cli(*words[:-1], tmp_path / "other.jsonl", "--seed", 5))
     assert other.code == 2
     assert "no (further) answer to this request" in other.err
+
+
+def test_doctor_says_which_sandboxes_for_python_work(cli):
+    found = {row["what"]: row for row in cli("doctor", "--json").json}
+    for tier in ("monty", "bwrap"):
+        row = found[f"python tool {tier}"]
+        assert not row["necessary"]
+        assert row["detail"]
+        assert row["works"] or "(" in row["detail"]  # the way out
+    assert "python tool unsafe-local" not in found
