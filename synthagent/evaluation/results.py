@@ -180,7 +180,8 @@ def result_of(found: Figures, versions: Mapping[str, str], null: float | None, *
     """The result of a suite that came to its end."""
     return SuiteResult(
         n=found.n, trials=found.trials, mean=found.mean, low=found.low, high=found.high, null_baseline=null,
-        status="ok", versions=dict(versions), pass_at=found.pass_at, pass_hat=found.pass_hat, overflow=found.overflow, **more,
+        status="ok", versions=dict(versions), pass_at=found.pass_at, pass_hat=found.pass_hat, overflow=found.overflow,
+        **more,
     )  # fmt: skip
 
 
