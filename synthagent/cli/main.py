@@ -20,9 +20,12 @@ from synthagent.cli.options import (
     JudgeWay,
     Knob,
     Mode,
+    Python,
+    Search,
     Store,
     TaskFile,
     Tools,
+    UnsafeLocal,
     User,
 )
 from synthagent.cli.simulator_commands import audit, maps, select, serve
@@ -278,6 +281,9 @@ def rollout(
     judge: JudgeRole = None,
     judge_mode: JudgeWay = "checks",
     reward: Formula = None,
+    search: Search = None,
+    python: Python = "auto",
+    unsafe_local: UnsafeLocal = False,
     n: Annotated[int, typer.Option("-n", help="Episodes a task.", min=1)] = 1,
     protocol: Annotated[str, typer.Option(help="text, tools or tags.")] = "text",
     limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
@@ -306,13 +312,17 @@ def rollout(
     from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
     from synthagent.cli.rollout import run_rollout
+    from synthagent.cli.services import serving
 
     options = {
         "in_flight": in_flight, "temperature": temperature, "max_tokens": max_tokens, "turns": turns, "tokens": tokens,
         "malformed": malformed, "errors": errors, "seconds": seconds, "key_env": key_env,
         "request_timeout": request_timeout, "threads": threads, "tool_form": tool_form, "reward": reward,
     }  # fmt: skip
-    with_ = others(user, tools, map_, map_store, tasks, faults, lint=lint, bench=bench(judge, judge_mode))
+    with_ = others(
+        user, tools, map_, map_store, tasks, faults, lint=lint, bench=bench(judge, judge_mode),
+        serving=serving(search, python, unsafe_local=unsafe_local),
+    )  # fmt: skip
     run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)
 
 

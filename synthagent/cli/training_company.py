@@ -27,7 +27,7 @@ async def company(
         all_ = await stack.enter_async_context(troupe(others, settings, seed, Models(stack, settings)))
 
         def cast(stage: Stage, sample: int, agent: Agent) -> Cast:
-            return Cast(agent, all_.user(stage, sample), protocol, form, all_.tools, all_.faults(stage, sample))
+            return Cast(agent, all_.user(stage, sample), protocol, form, all_.answering, all_.faults(stage, sample))
 
         yield cast
 
