@@ -117,5 +117,3 @@ def _judge_again(out: Path, company: "Company") -> None:
 
         wanted = Rescoring(out, None, company.bench, None, True, False)
         run_score(wanted, company.words.config, company.words.options, False)
-
-

@@ -1,6 +1,7 @@
 """The command line. Only words and wiring here: each command imports what it needs when it runs.
 
-Exit codes: 0 done; 1 done, with objections or regressions; 2 wrong input; 3 could not be finished; 130 interrupted.
+Exit codes: 0 done; 1 done, with objections or regressions; 2 wrong input; 3 could not be finished; 4 a suite of an
+evaluation failed; 130 interrupted.
 """
 
 import gc
@@ -12,6 +13,7 @@ import typer
 
 from synthagent.cli import scoring_commands, training_commands
 from synthagent.cli.corpus_commands import corpus
+from synthagent.cli.evaluation_commands import evaluation
 from synthagent.cli.options import (
     Config,
     Formula,
@@ -47,6 +49,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(maps, name="map")
 app.add_typer(serve, name="serve")
 app.add_typer(corpus, name="corpus")
+app.add_typer(evaluation, name="eval")
 
 
 @app.command()
