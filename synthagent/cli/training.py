@@ -19,6 +19,7 @@ from synthagent.cli.training_company import company
 from synthagent.config import Settings
 from synthagent.cores import usable_cores
 from synthagent.errors import InputError
+from synthagent.evaluation.heldout import refuse_heldout
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
 from synthagent.simulation.agent import OPENING, ToolForm, opening_fingerprint
@@ -110,6 +111,7 @@ def _examples(
     for path in data:
         with RunFolder.open(path) as folder:
             tasks = {task.id: task for task in islice(folder.tasks(), recipe.data.tasks)}
+            refuse_heldout(tasks.values(), str(path))
             scores: dict[tuple[str, str, int], Score] = {
                 (line.agent, line.score.task_id, line.score.sample): line.score for line in folder.scores()
             }
@@ -154,6 +156,7 @@ def run_train(words: TrainWords) -> None:
         where = str(words.config)
         raise InputError("method: this recipe is a cold start", where=where, way_out="synthagent sft --config")
     learnt = syllabus(read_tasks(words.tasks), recipe.data, str(words.tasks))
+    refuse_heldout(learnt, str(words.tasks))
     sets = _heldout(words, learnt)
     refuse_unknown(words.trainer)
     if words.dry_run and words.trainer != "verl":

@@ -50,12 +50,10 @@ def overflowed(row: EpisodeRow, limits: Limits) -> bool:
 
 def _item(row: EpisodeRow, names: Mapping[str, str], limits: Limits) -> Item:
     assert row.reward is not None
-    name = names[row.task_id]
-    family = row.family or ""
     return Item(
-        id=name,
+        id=names[row.task_id],
         trial=row.sample,
         score=row.reward,
-        family="" if family == name else family,
+        family=row.family or "",
         overflow=overflowed(row, limits),
     )

@@ -113,11 +113,13 @@ def _figures(runs: Sequence[Run]) -> list[str]:
     for suite, run, result in _each(runs):
         if result.mean is None:
             continue
+        first = f", first {result.limit}" if result.limit else ""
         lines.append(
             _row([
-                suite, run.name, str(result.n), str(result.trials), f"{result.mean:.3f}", _interval(result.low, result.high),
-                _last(result.pass_at), _last(result.pass_hat), _three(result.null_baseline), str(result.overflow),
-                result.user, result.judge, result.search, result.metric + (f", first {result.limit}" if result.limit else ""),
+                suite, run.name, str(result.n), str(result.trials), _three(result.mean),
+                _interval(result.low, result.high), _last(result.pass_at), _last(result.pass_hat),
+                _three(result.null_baseline), str(result.overflow), result.user, result.judge, result.search,
+                result.metric + first,
             ])
         )  # fmt: skip
     return lines
