@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHAT, MODELS, HEALTH = "/v1/chat/completions", "/v1/models", "/health"
 MOST_WAITING = 1000
-"""Requests that wait for their turn; further ones are sent away."""
+"""Requests that may wait for a place; further ones are sent away."""
 _LARGEST = 16 * 1024 * 1024
 """Bytes of one request."""
 
@@ -36,12 +36,16 @@ class AgentEndpoint:
     The URL ends in `/v1`. The model stays open.
     """
 
-    def __init__(self, model: ChatModel, form: ToolForm, name: str, host: str = "127.0.0.1", port: int = 0,
-                 token: str | None = None, *, in_flight: int = 8, max_tokens: int | None = None,
-                 clock: Callable[[], float] = time.time, tell: Callable[[str], None] = lambda _: None):  # fmt: skip
-        """`in_flight`: requests answered at once; `max_tokens`: longest reply where a request does not say.
+    def __init__(
+        self, model: ChatModel, form: ToolForm, name: str, host: str = "127.0.0.1", port: int = 0,
+        token: str | None = None, *, in_flight: int = 8, waiting: int = MOST_WAITING, max_tokens: int | None = None,
+        clock: Callable[[], float] = time.time, tell: Callable[[str], None] = lambda _: None,
+    ):  # fmt: skip
+        """`in_flight`: requests answered at once; `waiting`: further ones that may wait for a place.
 
-        `tell` hears of failures of the model. Raises `InputError` for a host beyond loopback without a token.
+        `max_tokens`: longest reply where a request does not say. `tell` hears of failures of the model.
+
+        Raises `InputError` for a host beyond loopback without a token.
         """
         self.url = ""
         self.answers = 0
@@ -49,7 +53,7 @@ class AgentEndpoint:
         self._model, self._form, self._name = model, form, name
         self._host, self._port, self._token = checked_host(host, token), port, token
         self._max_tokens, self._clock, self._tell = max_tokens, clock, tell
-        self._places, self._waiting = asyncio.Semaphore(in_flight), 0
+        self._places, self._waiting, self._most_waiting = asyncio.Semaphore(in_flight), 0, waiting
         self._count, self._run = itertools.count(1), secrets.token_hex(4)
         self._runner: web.ServerRunner | None = None
 
@@ -103,7 +107,7 @@ class AgentEndpoint:
 
     async def _in_turn(self, asked: Asked) -> ChatReply:
         """The answer, once there is a place for the question. Raises what the model raises, `TransientFailure`."""
-        if self._waiting >= MOST_WAITING:
+        if self._places.locked() and self._waiting >= self._most_waiting:
             raise TransientFailure(f"{self._waiting} requests are waiting already", reason="overloaded")
         self._waiting += 1
         try:

@@ -172,8 +172,8 @@ def _check_tool(tool: Any, where: str) -> None:
     if not isinstance(function.get("description") or "", str):
         raise Refused(f"'{where}.function.description' is not text", param=where)
     schema = function.get("parameters") or {}
-    good = isinstance(schema, dict) and isinstance(schema.get("properties") or {}, dict)
-    required = schema.get("required") or [] if good else []
+    good = isinstance(schema, dict) and isinstance(schema.get("properties", {}), dict)
+    required = schema.get("required", []) if good else []
     if not good or not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         raise Refused(f"'{where}.function.parameters' is no JSON Schema of an object", param=where)
 
