@@ -12,7 +12,8 @@ from synthagent.evaluation.results import Evaluation
 from synthagent.evaluation.suites import OURS, Suite, benchmark, names
 from synthagent.evaluation.tables import Run, markdown, pairs
 
-LIST = ("suite", "title", "kind", "size", "licence", "metric", "null_baseline", "needs", "ready", "data")
+SHOWN = ("suite", "kind", "size", "licence", "metric", "null_baseline", "needs", "ready", "data")
+"""Columns of the table; `--json` has the titles too."""
 
 
 def run_eval_report(folders: Sequence[Path], json: bool) -> None:
@@ -45,7 +46,7 @@ def run_eval_list(json: bool) -> None:
     if json:
         print_json(rows)
     else:
-        print_table(rows, LIST)
+        print_table(rows, SHOWN)
 
 
 def _listed(suite: Suite) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _listed(suite: Suite) -> dict[str, Any]:
 def _at_hand(suite: Suite) -> tuple[bool, str]:
     """Whether nothing has to be fetched, and where it is or how to get it."""
     from synthagent.cli.evaluating_tasks import data_dir
-    from synthagent.evaluation.datasets.source import at_hand, told
+    from synthagent.evaluation.datasets.source import at_hand
 
     if suite.name not in OURS:
         return True, "its plugin's"
@@ -78,4 +79,4 @@ def _at_hand(suite: Suite) -> tuple[bool, str]:
     if suite.kind == "tasks":
         return True, "made here"
     path = at_hand(suite, data_dir())
-    return (True, str(path)) if path else (False, f"fetched from {told(suite.source)}, or --data-file")
+    return (True, str(path)) if path else (False, f"hub: {suite.source.repo if suite.source else ''}")
