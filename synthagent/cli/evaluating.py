@@ -21,7 +21,7 @@ from synthagent.config import Settings, settings
 from synthagent.errors import InputError, SynthAgentError
 from synthagent.evaluation.items import Item, SuiteFailed
 from synthagent.evaluation.metrics import figures
-from synthagent.evaluation.results import Asked, Evaluation, SuiteResult, failure_of, result_of
+from synthagent.evaluation.results import Asked, Evaluation, SuiteResult, comparable, failure_of, result_of
 from synthagent.evaluation.suites import Benchmark, chosen
 from synthagent.storage.digests import weights_sha256
 
@@ -192,7 +192,7 @@ def _run(ready: Ready, company: Company, folder: Evaluation) -> None:
     items: Sequence[Item] = ()
     reason = ready.failed
     if not reason and before is not None and before.status == "ok":
-        if before.versions == ready.versions:
+        if comparable(before.versions, ready.versions):
             say(f"{ready.name}: done before")
             return
         reason = f"other versions than before: {before.versions} then, {dict(ready.versions)} now; use another --out"

@@ -7,7 +7,7 @@ from typing import Any
 from synthagent.evaluation.items import Item
 from synthagent.evaluation.metrics import difference
 from synthagent.evaluation.paper import TABLES, rows_of
-from synthagent.evaluation.results import SuiteResult
+from synthagent.evaluation.results import SuiteResult, comparable
 from synthagent.evaluation.suites import OURS
 from synthagent.schema.record import Record
 
@@ -57,9 +57,7 @@ def pairs(runs: Sequence[Run]) -> list[Pair]:
 def _pair(suite: str, first: Run, other: Run) -> Pair:
     empty = dict.fromkeys(("n", "difference", "low", "high", "detectable"))
     names = {"suite": suite, "before": first.name, "after": other.name}
-    one, two = first.results[suite].versions, other.results[suite].versions
-    # Where data came from may differ as long as it is the same data.
-    if one != two and one.get("data_sha256", one) != two.get("data_sha256", two):
+    if not comparable(first.results[suite].versions, other.results[suite].versions):
         return Pair(**names, **empty, note="other versions: not comparable")
     found = difference(first.items[suite], other.items[suite])
     if found is None:
