@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from synthagent.cli import scoring_commands, training_commands
+from synthagent.cli import question_commands, scoring_commands, training_commands
 from synthagent.cli.corpus_commands import corpus
 from synthagent.cli.options import (
     Config,
@@ -265,6 +265,7 @@ def split(
 
 
 app.command()(select)
+app.command("synth-reasoning")(question_commands.synth_reasoning)
 
 
 @app.command()
