@@ -41,9 +41,9 @@ class Played:
     serving: Serving
 
 
-def data_dir() -> Path:
-    """Where data sets live: beside the fetched models, in `datasets`."""
-    return cache_dir().parent / "datasets"
+def cache_root() -> Path:
+    """Where fetched models lie in `models`, and data sets beside them in `datasets`."""
+    return cache_dir().parent
 
 
 def prepared(one: Benchmark, company: "Company", file: Path | None, pinned: str) -> tuple[Played, dict[str, str]]:
@@ -72,7 +72,7 @@ def _own(one: Benchmark, file: Path | None) -> tuple[list[Task], dict[str, str]]
     if file is not None:
         raise InputError(f"--data-file: the tasks of {one.suite.name} are fixed", way_out="leave it out")
     if one.suite.name == HELDOUT:
-        return heldout(data_dir()), {"data": HELDOUT, "data_sha256": SHA256}
+        return heldout(cache_root() / "datasets"), {"data": HELDOUT, "data_sha256": SHA256}
     if one.tasks is None:
         raise InputError(f"{one.suite.name}: its plugin brings no tasks")
     return list(one.tasks()), {"data": f"plugin {one.suite.name}"}
@@ -81,7 +81,7 @@ def _own(one: Benchmark, file: Path | None) -> tuple[list[Task], dict[str, str]]
 def _problems(one: Benchmark, file: Path | None, pinned: str) -> tuple[list[Problem], dict[str, str]]:
     if one.problems is not None:
         return list(one.problems()), {"data": f"plugin {one.suite.name}"}
-    data = load(one.suite, data_dir(), file=file, pinned=pinned, tell=say)
+    data = load(one.suite, cache_root(), file=file, pinned=pinned, tell=say)
     return data.problems, data.versions
 
 

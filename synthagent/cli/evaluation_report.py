@@ -63,7 +63,7 @@ def _listed(suite: Suite) -> dict[str, Any]:
 
 def _at_hand(suite: Suite) -> tuple[bool, str]:
     """Whether nothing has to be fetched, and where it is or how to get it."""
-    from synthagent.cli.evaluating_tasks import data_dir
+    from synthagent.cli.evaluating_tasks import cache_root
     from synthagent.evaluation.datasets.source import at_hand
 
     if suite.name not in OURS:
@@ -78,5 +78,5 @@ def _at_hand(suite: Suite) -> tuple[bool, str]:
         return True, ", ".join(versions.values())
     if suite.kind == "tasks":
         return True, "made here"
-    path = at_hand(suite, data_dir())
+    path = at_hand(suite, cache_root())
     return (True, str(path)) if path else (False, f"hub: {suite.source.repo if suite.source else ''}")

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from synthagent.cli import scoring_commands, training_commands
+from synthagent.cli import question_commands, scoring_commands, training_commands
 from synthagent.cli.corpus_commands import corpus
 from synthagent.cli.evaluation_commands import evaluation
 from synthagent.cli.options import (
@@ -268,6 +268,7 @@ def split(
 
 
 app.command()(select)
+app.command("synth-reasoning")(question_commands.synth_reasoning)
 
 
 @app.command()

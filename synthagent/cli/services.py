@@ -45,11 +45,6 @@ def serving(search: str | None, python: str, *, unsafe_local: bool = False) -> S
         raise InputError(f"--python: '{python}' is not one of {', '.join(get_args(Tier))}")
     if unsafe_local and python not in ("auto", "unsafe-local"):
         raise InputError(f"--unsafe-local: --python {python} asks for something else", way_out="give one of them")
-    if python == "unsafe-local" and not unsafe_local:
-        raise InputError(
-            "--python unsafe-local runs what models write with all that you may do here",
-            way_out="add --unsafe-local if that is what you want",
-        )
     return Serving(search, "unsafe-local" if unsafe_local else cast(Tier, python))
 
 

@@ -41,7 +41,6 @@ def as_task(problem: Problem, *, provenance: Provenance | None = None, family: s
         raise InputError("there is no question", where=where)
     if not gold:
         raise InputError("nobody knows its answer, so that no answer could be scored", where=where)
-    tools = {service: tool_of(service) for service in dict.fromkeys(problem.tools)}
     saying = f"\\boxed{{{gold}}}" if problem.answer == "math" else f"Answer: {gold}"
     right = Criterion(
         id="answer",
@@ -49,19 +48,33 @@ def as_task(problem: Problem, *, provenance: Provenance | None = None, family: s
         check=Answered(answer=AnswerSpec(gold=gold, kind=problem.answer)),
         evidence=("message",),
     )
+    return _task(problem, right, (SayStep(say=saying),), provenance, family)
+
+
+def posed(problem: Problem) -> Task:
+    """The task of a problem whose answer nobody knows: it can be played, and says nothing of who is right."""
+    return _task(problem, Criterion(id="answer", text="There is a final answer to the question."), (), None, "")
+
+
+def _task(
+    problem: Problem, criterion: Criterion, reference: tuple[SayStep, ...], provenance: Provenance | None, family: str
+) -> Task:
+    tools = {service: tool_of(service) for service in dict.fromkeys(problem.tools)}
+    source = problem.source or "problem"
     task = Task(
-        family=family or f"{problem.source or 'problem'}/{problem.id}",
+        family=family or f"{source}/{problem.id}",
         brief=Brief(
-            instruction=f"{question}\n\n{ENDINGS[problem.answer]}", tools=tuple(tools.values()), kind="reasoning"
+            instruction=f"{problem.question.strip()}\n\n{ENDINGS[problem.answer]}",
+            tools=tuple(tools.values()), kind="reasoning",
         ),
         hidden=Hidden(goal="The right answer to the question."),
         world=World(
             now=_NOW, ddl="", rows={}, programs={}, services={tool.name: service for service, tool in tools.items()}
         ),
-        rubric=Rubric(subgoals=(right,)),
-        reference=(SayStep(say=saying),),
-        provenance=provenance or Provenance(domain=problem.source or "reasoning"),
-    )
+        rubric=Rubric(subgoals=(criterion,)),
+        reference=reference,
+        provenance=provenance or Provenance(domain=source, features=("reasoning", problem.answer, *problem.tools)),
+    )  # fmt: skip
     return identified(task)
 
 

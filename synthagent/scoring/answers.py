@@ -21,7 +21,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from synthagent.errors import EpisodeFailure, InputError
-from synthagent.schema.checks import All, Answered, AnswerSpec, AnyOf, Before, Check, Not
+from synthagent.schema.checks import All, Answered, AnswerKind, AnswerSpec, AnyOf, Before, Check, Not
 from synthagent.schema.episodes import AgentEvent, Episode
 
 LONGEST = 20_000
@@ -82,6 +82,14 @@ def at_once(spec: AnswerSpec, text: str) -> bool | None:
     if boxes and None not in numbers and all(number == int(number) for number in numbers if number is not None):
         return False
     return None
+
+
+def given_answer(kind: AnswerKind, text: str) -> str | None:
+    """The answer that a text gives, without the words around it; None where mathematics is not marked as the answer."""
+    if kind == "text":
+        return after_mark(text) or None
+    boxes = boxed(text)
+    return boxes[-1].strip() or None if boxes else None
 
 
 def after_mark(text: str) -> str:

@@ -9,7 +9,6 @@ from synthagent.errors import InputError
 from synthagent.evaluation.datasets.source import LOCK, at_hand, load
 from synthagent.evaluation.items import SuiteFailed
 from synthagent.evaluation.suites import OURS, Source
-from synthagent.reasoning.hub import fetch
 from synthagent.storage.digests import sha256
 from tests.evaluation.hub import hub
 
@@ -88,34 +87,7 @@ def test_what_cannot_be_fetched_names_the_option_that_helps(served, tmp_path: Pa
 
 
 def test_a_broken_lock_is_told(served, tmp_path: Path):
+    (tmp_path / "datasets").mkdir()
     (tmp_path / LOCK).write_text("[]")
     with pytest.raises(InputError, match=r"lock.json: .*mend or remove it"):
         load(suite(), tmp_path)
-
-
-# ---- the hub
-
-
-def test_a_wrong_hash_leaves_nothing_in_the_cache(served, tmp_path: Path):
-    with pytest.raises(InputError, match="has the SHA-256"):
-        fetch("who/what", "main", "data/test.jsonl", "0" * 64, tmp_path)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_a_hub_that_is_gone_is_told(tmp_path: Path):
-    with hub({}) as url:
-        pass
-    with pytest.raises(InputError, match=r"cannot be fetched: .*HF_ENDPOINT"):
-        fetch("who/what", "main", "data/test.jsonl", "", tmp_path, {"HF_ENDPOINT": url})
-
-
-@pytest.mark.parametrize("endpoint", ["file:///etc", "nowhere"])
-def test_only_http_is_spoken(endpoint: str, tmp_path: Path):
-    with pytest.raises(InputError):
-        fetch("who/what", "main", "hosts", "", tmp_path, {"HF_ENDPOINT": endpoint})
-
-
-@pytest.mark.parametrize("names", [("../x", "main", "f"), ("who/what", "..", "f"), ("who/what", "main", "a/../../f")])
-def test_no_name_leads_out_of_the_cache(names: tuple[str, str, str], tmp_path: Path):
-    with pytest.raises(InputError, match="is no name on the hub"):
-        fetch(*names, "", tmp_path)

@@ -16,7 +16,7 @@ from synthagent.reasoning.problems import Problem
 from synthagent.storage.atomic import make_folder, replacing
 from synthagent.storage.digests import sha256
 
-LOCK = "lock.json"
+LOCK = Path("datasets", "lock.json")
 """In the cache: suite -> source and SHA-256 of what was downloaded first, where we pin none."""
 
 
@@ -61,7 +61,7 @@ def at_hand(suite: Suite, cache: Path) -> Path | None:
     """The downloaded file, if it is there."""
     if suite.source is None:
         return None
-    place = cache / suite.source.repo.replace("/", "--") / suite.source.revision / suite.source.path
+    place = cache / "datasets" / suite.source.repo / suite.source.revision / suite.source.path
     return place if place.is_file() else None
 
 
@@ -71,7 +71,7 @@ def _fetched(suite: Suite, cache: Path) -> Path:
         raise InputError(f"{suite.name} has no data on the hub", way_out=f"--data-file {suite.name}=FILE")
     try:
         # A wrong hash is told below, as a failed suite: it is known only once the file is here.
-        return fetch(source.repo, source.revision, source.path, "", cache)
+        return fetch(source.repo, source.revision, source.path, None, cache)
     except InputError as error:
         way_out = f"--data-file {suite.name}=FILE takes a file that you have"
         raise InputError(str(error), way_out=way_out) from error
@@ -104,7 +104,7 @@ def _locked(cache: Path) -> Mapping[str, dict[str, str]]:
 
 
 def _remember(suite: Suite, cache: Path, found: str) -> None:
-    make_folder(cache)
+    make_folder((cache / LOCK).parent)
     merged = {**_locked(cache), suite.name: {"source": told(suite.source), "sha256": found}}
     with replacing(cache / LOCK) as write:
         write(orjson.dumps(merged, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
