@@ -5,9 +5,8 @@ no result: it is run again, and until then the run has failed.
 """
 
 import json
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,8 @@ class _Trial:
 
     def _scores(self) -> dict[str, dict[str, Any]]:
         path = self.folder / "scores.json"
-        return json.loads(path.read_bytes()) if path.is_file() else {}  # type: ignore[no-any-return]
+        found: dict[str, dict[str, Any]] = json.loads(path.read_bytes()) if path.is_file() else {}
+        return found
 
     def _run(self) -> None:
         kept = {category: self._kept(self.folder / f"{category}.jsonl", category) for category in self.expected}
@@ -105,7 +105,9 @@ class _Trial:
         with tempfile.TemporaryDirectory(prefix="synthagent-bfcl-") as name:
             work = Path(name).resolve()
             for category, ids in self.expected.items():
-                write_lines(self._results(work, category), [kept[category][id_] for id_ in ids if id_ in kept[category]])
+                write_lines(
+                    self._results(work, category), [kept[category][id_] for id_ in ids if id_ in kept[category]]
+                )
             try:
                 code = self._drive(work, missing)
             finally:

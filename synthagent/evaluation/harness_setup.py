@@ -111,7 +111,7 @@ def harness_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def installed(name: str, where: Path) -> Installed:
-    """The harness of that name in that folder. Raises `InputError` with the way out if it is not there, or not whole."""
+    """The harness of that name in that folder. Raises `InputError` with the way out if it is not there or not whole."""
     pinned = _named(name)
     folder = where / pinned.folder
     if not (folder / _MARKER).is_file():

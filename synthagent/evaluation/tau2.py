@@ -140,8 +140,8 @@ def trial_seeds(seed: int, trials: int) -> list[int]:
 def outcomes(lines: Iterable[Mapping[str, Any]], wanted: Iterable[_Key] | None = None) -> dict[_Key, dict[str, Any]]:
     """The simulations that have a score, by task and trial: those with a reward, and those that the agent broke.
 
-    What the agent's own reply broke (no JSON in its arguments, nothing at all, a prompt beyond its window) is a zero, as
-    it is with TAU-2's `--skip-failed-samples`. What anything else broke has no score.
+    What the agent's own reply broke (no JSON in its arguments, nothing at all, a prompt beyond its window) is a zero,
+    as it is with TAU-2's `--skip-failed-samples`. What anything else broke has no score.
     """
     asked = None if wanted is None else set(wanted)
     found: dict[_Key, dict[str, Any]] = {}
