@@ -14,7 +14,7 @@ from typing import Any
 from synthagent.evaluation.gateway import OVERFLOW, Gateway
 from synthagent.evaluation.harness_folder import chosen, pin_folder, read_lines, write_lines
 from synthagent.evaluation.harness_run import Drive, Watch, drive, last_words
-from synthagent.evaluation.harness_setup import BFCL, Installed, harness_dir, installed
+from synthagent.evaluation.harness_setup import BFCL, DRIVERS, Installed, harness_dir, installed
 from synthagent.evaluation.items import HarnessOrder, Item, SuiteFailed
 from synthagent.storage.atomic import make_folder, replacing
 
@@ -132,7 +132,7 @@ class _Trial:
         return drive(
             Drive(
                 installed=self.found,
-                driver="bfcl_driver.py",
+                driver=DRIVERS / "bfcl_driver.py",
                 order={
                     "mode": self.options["mode"],
                     "temperature": self.order.temperature,
