@@ -5,9 +5,8 @@ no result: it is run again, and until then the run has failed.
 """
 
 import json
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from synthagent.evaluation.gateway import OVERFLOW, Gateway
 from synthagent.evaluation.harness_folder import chosen, pin_folder, read_lines, write_lines
 from synthagent.evaluation.harness_run import Drive, Watch, drive, last_words
-from synthagent.evaluation.harness_setup import BFCL, Installed, harness_dir, installed
+from synthagent.evaluation.harness_setup import BFCL, DRIVERS, Installed, harness_dir, installed
 from synthagent.evaluation.items import HarnessOrder, Item, SuiteFailed
 from synthagent.storage.atomic import make_folder, replacing
 
@@ -95,7 +94,8 @@ class _Trial:
 
     def _scores(self) -> dict[str, dict[str, Any]]:
         path = self.folder / "scores.json"
-        return json.loads(path.read_bytes()) if path.is_file() else {}  # type: ignore[no-any-return]
+        found: dict[str, dict[str, Any]] = json.loads(path.read_bytes()) if path.is_file() else {}
+        return found
 
     def _run(self) -> None:
         kept = {category: self._kept(self.folder / f"{category}.jsonl", category) for category in self.expected}
@@ -105,7 +105,9 @@ class _Trial:
         with tempfile.TemporaryDirectory(prefix="synthagent-bfcl-") as name:
             work = Path(name).resolve()
             for category, ids in self.expected.items():
-                write_lines(self._results(work, category), [kept[category][id_] for id_ in ids if id_ in kept[category]])
+                write_lines(
+                    self._results(work, category), [kept[category][id_] for id_ in ids if id_ in kept[category]]
+                )
             try:
                 code = self._drive(work, missing)
             finally:
@@ -130,7 +132,7 @@ class _Trial:
         return drive(
             Drive(
                 installed=self.found,
-                driver="bfcl_driver.py",
+                driver=DRIVERS / "bfcl_driver.py",
                 order={
                     "mode": self.options["mode"],
                     "temperature": self.order.temperature,

@@ -178,7 +178,12 @@ class _Latch:
 
     def belong(self) -> None:
         loop, self._event = asyncio.get_running_loop(), asyncio.Event()
-        self._wake = lambda: loop.call_soon_threadsafe(self._event.set) and None
+        event = self._event
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(event.set)
+
+        self._wake = wake
         if self._set.is_set():
             self._event.set()
 

@@ -50,8 +50,8 @@ class Drive:
     """One start of a driver."""
 
     installed: Installed
-    driver: str
-    """A file of `evaluation/drivers`."""
+    driver: Path
+    """What its Python runs: a file that imports nothing of ours."""
     order: Mapping[str, Any]
     """What the driver reads from `order.json` in its folder; `base`, where models are reached, is added."""
     work: Path
@@ -136,7 +136,7 @@ def _confined_start(socket: Path, root: Path) -> _Start:
         program = filter_program(allowed=("socket", "execve"))
         settings = {
             "root": str(root),
-            "read": [*_SYSTEM, *_interpreter(job.installed), str(DRIVERS), str(socket.parent)],
+            "read": [*_SYSTEM, *_interpreter(job.installed), str(job.driver.parent), str(socket.parent)],
             "write": [str(job.work)],
             "socket": str(socket),
             "port": _PORT,
@@ -184,7 +184,7 @@ def _process(command: list[str], log: Any, **how: Any) -> Iterator["subprocess.P
 
 
 def _command(job: Drive) -> list[str]:
-    return [str(job.installed.python), "-s", "-B", str(DRIVERS / job.driver), str(job.work / "order.json")]
+    return [str(job.installed.python), "-s", "-B", str(job.driver), str(job.work / "order.json")]
 
 
 def _interpreter(found: Installed) -> list[str]:

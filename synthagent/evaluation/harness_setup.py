@@ -1,7 +1,8 @@
 """The environments that official benchmarks run in: each harness has a virtual environment of its own.
 
 What is installed is written down to the last package; what a score depends on, data and scorer alike, has a hash that
-is written here, and is checked after the installation and before each run.
+is written here, and is checked after the installation and before each run. `python -m
+synthagent.evaluation.harness_setup bfcl tau2` installs them.
 """
 
 import hashlib
@@ -111,7 +112,7 @@ def harness_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def installed(name: str, where: Path) -> Installed:
-    """The harness of that name in that folder. Raises `InputError` with the way out if it is not there, or not whole."""
+    """The harness of that name in that folder. Raises `InputError` with the way out if it is not there or not whole."""
     pinned = _named(name)
     folder = where / pinned.folder
     if not (folder / _MARKER).is_file():
@@ -218,3 +219,8 @@ def _run(command: list[str], failed: str) -> str:
         why = " ".join(done.stderr.split())[-400:]
         raise InputError(f"{failed}: {why}", way_out="check the network and try again")
     return done.stdout
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or HARNESSES:
+        setup(wanted, harness_dir(), print)

@@ -1,4 +1,4 @@
-"""Public doubles of models for the official harnesses, over real HTTP: one that knows every answer, one that does nothing.
+"""Public doubles of models for the official harnesses, over real HTTP: one knows every answer, one does nothing.
 
 With the first a harness must come to its full score, with the second to its null baseline; so a run of them shows that
 the way from an endpoint to a score is whole. `python -m synthagent.evaluation.oracle SUITE` serves one until it is

@@ -17,7 +17,7 @@ from synthagent.errors import InputError
 from synthagent.evaluation.gateway import Gateway
 from synthagent.evaluation.harness_folder import chosen, pin_folder, read_lines, write_lines
 from synthagent.evaluation.harness_run import Drive, Watch, drive, last_words
-from synthagent.evaluation.harness_setup import TAU2, Installed, harness_dir, installed
+from synthagent.evaluation.harness_setup import DRIVERS, TAU2, Installed, harness_dir, installed
 from synthagent.evaluation.items import HarnessOrder, Item, SuiteFailed
 from synthagent.evaluation.tau2_oracle import base_tasks
 
@@ -110,7 +110,7 @@ class _Domain:
         left = work / "simulations.jsonl"
         return Drive(
             installed=self.found,
-            driver="tau2_driver.py",
+            driver=DRIVERS / "tau2_driver.py",
             order={
                 "domain": self.name,
                 "temperature": self.order.temperature,
@@ -140,8 +140,8 @@ def trial_seeds(seed: int, trials: int) -> list[int]:
 def outcomes(lines: Iterable[Mapping[str, Any]], wanted: Iterable[_Key] | None = None) -> dict[_Key, dict[str, Any]]:
     """The simulations that have a score, by task and trial: those with a reward, and those that the agent broke.
 
-    What the agent's own reply broke (no JSON in its arguments, nothing at all, a prompt beyond its window) is a zero, as
-    it is with TAU-2's `--skip-failed-samples`. What anything else broke has no score.
+    What the agent's own reply broke (no JSON in its arguments, nothing at all, a prompt beyond its window) is a zero,
+    as it is with TAU-2's `--skip-failed-samples`. What anything else broke has no score.
     """
     asked = None if wanted is None else set(wanted)
     found: dict[_Key, dict[str, Any]] = {}

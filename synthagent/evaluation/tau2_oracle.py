@@ -31,7 +31,7 @@ class _Case:
 class Tau2Oracle:
     """Replies to chat requests of the model names `agent` and `user`.
 
-    `domains` is TAU-2's folder of domains. With `idle`, the agent does nothing: it says one sentence, and the user ends.
+    `domains` is TAU-2's folder of domains. With `idle`, the agent says one sentence, and the user ends.
     """
 
     def __init__(self, domains: Path, names: Sequence[str], *, idle: bool = False):
@@ -42,13 +42,13 @@ class Tau2Oracle:
         """Raises `LookupError` for a conversation that is none of TAU-2's."""
         messages = body["messages"]
         side = "user" if body["model"].endswith("user") else "assistant"
-        number, step = self._place(messages, side)
+        if side == "user" and not any(_PLACE.search(str(message.get("content"))) for message in messages):
+            return ChatReply(content=f"Hello, I need some help. [case {self._told(messages[0]['content'])}, step 0]")
+        number, step = _place(messages)
         case = self._cases[number]
         place = f"[case {number}, step {step}]"
         if self._idle:
-            said = any(_DONE in str(message.get("content")) for message in messages)
-            text = _DONE if side == "assistant" else _STOP if said else "Hello, I need some help."
-            return ChatReply(content=f"{text} {place}")
+            return ChatReply(content=f"{_DONE if side == 'assistant' else _STOP} {place}")
         if step < len(case.actions):
             action = case.actions[step]
             if action.get("requestor", "assistant") == side:
@@ -59,24 +59,23 @@ class Tau2Oracle:
         done = any(_DONE in str(message.get("content")) for message in messages)
         return ChatReply(content=f"{_STOP} {place}" if done else f"Please go on. {place}")
 
-    def _place(self, messages: Sequence[Mapping[str, Any]], side: str) -> tuple[int, int]:
-        """Which case, and how many of its actions are done: what was last said, and this side's calls since."""
-        since = 0
-        for message in reversed(messages):
-            if found := _PLACE.findall(str(message.get("content"))):
-                number, step = map(int, found[-1])
-                return number, step + since
-            since += len(message.get("tool_calls") or ())
-        if side == "user":
-            return self._told(messages[0]["content"]), 0
-        raise LookupError("nobody has said which case this is: is the user an oracle too?")
-
     def _told(self, prompt: str) -> int:
         text = " ".join(prompt.split())
         found = [number for number, case in enumerate(self._cases) if case.scenario in text]
         if not found:
             raise LookupError("no task of TAU-2 has this user")
         return max(found, key=lambda number: len(self._cases[number].scenario))
+
+
+def _place(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Which case, and how many of its actions are done: what was said last, and this side's calls since."""
+    since = 0
+    for message in reversed(messages):
+        if found := _PLACE.findall(str(message.get("content"))):
+            number, step = map(int, found[-1])
+            return number, step + since
+        since += len(message.get("tool_calls") or ())
+    raise LookupError("nobody has said which case this is: is the user an oracle too?")
 
 
 def base_tasks(domain: Path) -> list[dict[str, Any]]:

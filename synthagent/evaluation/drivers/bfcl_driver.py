@@ -36,7 +36,7 @@ class ModelConfig:
 
 def with_one_model(mode: str) -> str:
     """Puts our endpoint where BFCL's catalogue of models is; the real one imports the kits of twenty vendors."""
-    catalogue = types.ModuleType(CATALOGUE)
+    catalogue: Any = types.ModuleType(CATALOGUE)
     catalogue.MODEL_CONFIG_MAPPING = {}
     catalogue.ModelConfig = ModelConfig
     sys.modules[CATALOGUE] = catalogue
