@@ -51,8 +51,8 @@ async def question_of(
 
 
 async def _made(desk: Desk, index: int, asking: Asking, solves: Solves, scores: Scores) -> Sequence[Task]:
-    if found := personal_data(asking.persona):
-        raise Refused("persona", "personal data", found)
+    if private := personal_data(asking.persona):
+        raise Refused("persona", "personal data", private)
     sample = desk.seed * 1_000_003 + index
     problem = await rewrite(desk.teacher, asking.problem, asking.persona, sample)
     desk.keep(index, "rewrite", {"problem": problem.id, "question": problem.question})
