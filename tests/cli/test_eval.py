@@ -257,7 +257,7 @@ def test_training_refuses_the_held_out_set(tmp_path: Path):
 
 # ---- suites of strangers
 
-PLUGIN = '''
+PLUGIN = """
 from pathlib import Path
 from synthagent.evaluation.items import Item, SuiteFailed
 from synthagent.evaluation.suites import Benchmark, Suite
@@ -281,7 +281,7 @@ class Driver:
 
 def driven():
     return Benchmark(suite("mine_driven", "harness"), harness=Driver())
-'''
+"""
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ PUBLISHED = {
     "aime25": {"problem": "What is $1+1$?", "answer": "2", "id": "0"},
     "hmmt25": {"problem_idx": 7, "problem": "What is $1+1$?", "answer": "\\frac{4}{2}", "problem_type": ["Algebra"]},
     "olympiadbench": {
-        "id": 1606, "question": "What is $1+1$?", "solution": ["..."], "final_answer": ["2"], "is_multiple_answer": False,
-        "unit": None, "answer_type": "Numerical", "error": None, "subject": "Math", "language": "English",
-        "modality": "Text-only",
+        "id": 1606, "question": "What is $1+1$?", "solution": ["..."], "final_answer": ["2"],
+        "is_multiple_answer": False, "unit": None, "answer_type": "Numerical", "error": None, "subject": "Math",
+        "language": "English", "modality": "Text-only",
     },
     "frames": {"": "0", "Prompt": "Who won?", "Answer": "Ann Bee", "reasoning_types": "x", "wiki_links": "[]"},
     "webwalkerqa": {"question": "Who won?", "answer": "Ann Bee", "root_url": "http://x/", "info": {"lang": "en"}},
@@ -76,7 +76,7 @@ def test_a_row_as_it_is_published_becomes_a_problem(suite: str, tmp_path: Path):
 
 @pytest.mark.parametrize("ending", ["json", "jsonl", "csv", "tsv", "parquet"])
 def test_every_format_gives_the_same_problems(ending: str, tmp_path: Path):
-    rows = [{"id": str(n), "problem": f"What is\n${n}+1$, \"then\"?", "answer": str(n + 1)} for n in range(3)]
+    rows = [{"id": str(n), "problem": f'What is\n${n}+1$, "then"?', "answer": str(n + 1)} for n in range(3)]
     found = read(written(tmp_path / f"data.{ending}", rows), "aime25")
     assert [(one.id, one.question, one.gold) for one in found] == [
         (str(n), f'What is\n${n}+1$, "then"?', str(n + 1)) for n in range(3)

@@ -42,7 +42,7 @@ def test_a_set_that_was_made_before_is_read_and_one_that_was_touched_is_made_ane
 
 def test_another_generator_fails_the_suite(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(module, "EACH", 2)
-    with pytest.raises(SuiteFailed, match="makes other tasks .*install the version"):
+    with pytest.raises(SuiteFailed, match=r"makes other tasks .*install the version"):
         heldout(tmp_path)
 
 

@@ -53,7 +53,7 @@ def test_a_file_is_fetched_once_and_its_hash_is_kept_and_told(served, tmp_path: 
 def test_data_that_has_changed_since_fails_the_suite(served, tmp_path: Path):
     load(suite(), tmp_path)
     at_hand(suite(), tmp_path).write_bytes(lines() + b"\n")
-    with pytest.raises(SuiteFailed, match="other data: .* is pinned to"):
+    with pytest.raises(SuiteFailed, match=r"other data: .* is pinned to"):
         load(suite(), tmp_path)
 
 
