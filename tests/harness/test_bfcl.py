@@ -27,7 +27,7 @@ def test_who_does_nothing_gets_nothing(play: Play):
 
 def test_a_lost_endpoint_fails_the_run_which_goes_on_where_it_was(tmp_path: Path):
     with oracle("bfcl_base") as ends:
-        with dying(ends, after=40) as cut, pytest.raises(SuiteFailed, match="endpoint was lost|no answer from"):
+        with dying(ends, after=40) as cut, pytest.raises(SuiteFailed, match=r"endpoint was lost|no answer from"):
             harness("bfcl_base").run(order(tmp_path / "out", cut, limit=10))
         kept = (tmp_path / "out" / "trial-0" / "multi_turn_base.jsonl").read_text().splitlines()
         assert 0 < len(kept) < 10

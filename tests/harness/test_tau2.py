@@ -27,7 +27,7 @@ def test_who_does_nothing_gets_the_null_baseline_of_airline(play: Play):
 
 def test_a_lost_endpoint_fails_the_run_which_goes_on_where_it_was(tmp_path: Path):
     with oracle("tau2_retail") as ends:
-        with dying(ends, after=40) as cut, pytest.raises(SuiteFailed, match="endpoint was lost|no answer from"):
+        with dying(ends, after=40) as cut, pytest.raises(SuiteFailed, match=r"endpoint was lost|no answer from"):
             harness("tau2_retail").run(order(tmp_path / "out", cut, limit=4, trials=2))
         kept = (tmp_path / "out" / "retail.jsonl").read_text().splitlines()
         assert 0 < len(kept) < 8
