@@ -7,7 +7,7 @@ VENV ?= .venv
 VERL_VENV ?= .venv-verl
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train test-verl train-demo check bench test-mutants clean
+.PHONY: quickstart install test test-train test-harness test-verl train-demo check bench test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -49,6 +49,10 @@ test-verl: ## Training through verl, with Ray and without a GPU: a few minutes.
 	$(VERL_VENV)/bin/python -c "import torch" 2>/dev/null || $(VERL_VENV)/bin/python -m pip install --quiet $(TORCH_SPEC)
 	$(VERL_VENV)/bin/python -m pip install --quiet --editable '.[dev,verl]'
 	$(VERL_VENV)/bin/python -m pytest tests/verl
+
+test-harness: install ## The official harnesses, with doubles of models: installs both, then minutes without a GPU.
+	$(BIN)/python -m synthagent.evaluation.harness_setup bfcl tau2
+	$(BIN)/python -m pytest tests/harness -m slow
 
 train-demo: install ## A small model learns: hours on two cores, in stages that are resumed. STAGE=sft does one.
 	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet $(TORCH_SPEC)

@@ -88,7 +88,8 @@ class Gateway:
         thread = threading.Thread(target=lambda: asyncio.run(self._serve(listener, up, down)), daemon=True)
         thread.start()
         try:
-            up.wait(30)
+            if not up.wait(60):
+                raise OSError(f"the door to the models did not open at {place}")
             yield place
         finally:
             down.set()
@@ -108,6 +109,7 @@ class Gateway:
             up.set()
             await down.wait()
             await runner.cleanup()
+        await asyncio.sleep(0.05)  # connections are closed by the loop, after those that close them
 
     async def _answer(self, request: "web.BaseRequest") -> "web.StreamResponse":
         role, _, rest = request.path.lstrip("/").partition("/")

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -72,6 +73,8 @@ def drive(job: Drive, gateway: Gateway) -> int:
     Raises `SuiteFailed` when a model's endpoint is lost or nothing moves any more: the driver is stopped, what it has
     finished lies in `work`. Raises `InputError` where it cannot be confined.
     """
+    if sys.platform != "linux":
+        raise InputError("harnesses run on Linux only")
     # The path of a Unix socket may have 107 bytes: not in the user's folders.
     with tempfile.TemporaryDirectory(prefix="synthagent-") as near:
         socket, root = Path(near) / "models", Path(near) / "root"

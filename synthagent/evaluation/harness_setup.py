@@ -38,7 +38,7 @@ class Pinned:
     sha256: str
     """Over those files' paths and bytes."""
     pythons: tuple[tuple[int, int], tuple[int, int]]
-    """The first and the last Python it is known to install on."""
+    """The first and the last Python for which there are wheels of everything."""
     megabytes: int
 
     @property
@@ -62,7 +62,7 @@ BFCL = Pinned(
         "model_handler/api_inference/openai_completion.py", "utils.py",
     ),
     sha256="afda8c5386ea0fa3769470fe744b5ef09de0fe45222f4c8910fae0bc1b945f1c",
-    pythons=((3, 10), (3, 12)),
+    pythons=((3, 11), (3, 12)),
     megabytes=280,
 )  # fmt: skip
 TAU2 = Pinned(
@@ -75,7 +75,7 @@ TAU2 = Pinned(
         "orchestrator/*.py", "agent/*.py", "user/*.py", "data_model/*.py", "utils/*.py", "run.py", "config.py",
     ),
     sha256="89d950966fe095d508ce468db31fe7fd7445a72594e6f741c1b0f2cfaba193c9",
-    pythons=((3, 10), (3, 13)),
+    pythons=((3, 11), (3, 13)),
     megabytes=400,
 )  # fmt: skip
 HARNESSES: Mapping[str, Pinned] = {BFCL.name: BFCL, TAU2.name: TAU2}

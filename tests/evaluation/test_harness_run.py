@@ -9,7 +9,7 @@ import pytest
 from synthagent.evaluation.gateway import Gateway, Patience
 from synthagent.evaluation.harness_run import Drive, Watch, drive, last_words
 from synthagent.evaluation.items import Endpoint, SuiteFailed
-from tests.evaluation.conftest import Small, endpoint
+from tests.harnesses import Small, endpoint
 
 HASTE = Patience(seconds=5, pauses=())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from synthagent.errors import InputError
+from synthagent.evaluation import bfcl, tau2
 from synthagent.evaluation.harness_setup import BFCL, HARNESSES, Installed, digest, harness_dir, installed, setup
 from synthagent.evaluation.items import SuiteFailed
 
@@ -40,7 +41,7 @@ def test_half_an_installation_is_none_and_goes(tmp_path: Path):
 
 
 def test_a_python_it_does_not_run_on_is_told_before_anything_is_made(tmp_path: Path):
-    with pytest.raises(InputError, match=r"not install on Python 3\.14 \(give it a Python from 3\.10 to 3\.12\)"):
+    with pytest.raises(InputError, match=r"not install on Python 3\.14 \(give it a Python from 3\.11 to 3\.12\)"):
         setup("bfcl", tmp_path / "harnesses", python=python_of(tmp_path, "3 14"))
     assert not (tmp_path / "harnesses").exists()
 
@@ -73,3 +74,12 @@ def test_every_package_is_pinned_and_litellm_to_the_last_good_release():
 
 def test_harnesses_lie_beside_the_models():
     assert harness_dir({"SYNTHAGENT_CACHE": "/cache"}) == Path("/cache/harnesses")
+
+
+def test_the_page_names_every_suite_and_what_is_installed():
+    page = (Path(__file__).parents[2] / "docs/reference/harnesses.md").read_text(encoding="utf-8")
+    for suite in (*bfcl.SUITES, *tau2.SUITES):
+        assert f"`{suite}`" in page
+    for pinned in HARNESSES.values():
+        assert f"`{pinned.package}` {pinned.version}" in page
+        assert f"eval setup {pinned.name}`" in page

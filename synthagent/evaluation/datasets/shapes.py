@@ -25,7 +25,8 @@ from typing import Any
 
 from synthagent.errors import InputError
 from synthagent.evaluation.datasets.rows import Row
-from synthagent.reasoning.problems import AnswerKind, Problem, ToolName
+from synthagent.reasoning.problems import Problem, ToolName
+from synthagent.schema.checks import AnswerKind
 
 QUESTION = ("question", "problem", "prompt", "Question", "Problem", "Prompt")
 ANSWER = ("answer", "final_answer", "gt_answer", "expected_answer", "Answer")
