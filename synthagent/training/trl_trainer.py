@@ -94,7 +94,7 @@ class Practice:
 
     def __post_init__(self) -> None:
         recipe = self.job.recipe
-        self.curriculum = Curriculum(self.job.tasks, recipe.selection, recipe.seed)
+        self.curriculum = Curriculum(self.job.tasks, recipe.selection, recipe.seed, recipe.data.reasoning)
         self.updates = updates_a_step(recipe)
 
     @property

@@ -64,6 +64,14 @@ def test_a_model_plays_with_python_and_its_answers_are_compared_as_mathematics(c
     assert [(row["reward_mean"], row["unscored"]) for row in done.json] == [(1.0, 0)], done.err
 
 
+def test_a_task_is_checked_by_its_reference(cli, sums: Path, tmp_path: Path):
+    assert cli("check", sums, "--json").code == 0
+    wrong = sums.read_bytes().replace(b"boxed{42}", b"boxed{43}")
+    sums.write_bytes(wrong)
+    done = cli("check", sums, "--fix-ids", "--out", tmp_path / "kept.jsonl")
+    assert (done.code, "reference: protocol text: scores 0.000" in done.err + done.out) == (1, True), done.err
+
+
 def test_tasks_that_search_are_refused_before_there_is_a_folder(cli, tmp_path: Path):
     tasks, run = tmp_path / "t.jsonl", tmp_path / "run"
     write_tasks(tasks, [as_task(Problem(id="q", question="Who?", gold="Ada", answer="text", tools=("search",)))])

@@ -9,6 +9,11 @@ from synthagent.storage.task_file import read_tasks, write_tasks
 from tests.choices import FORM, choice
 from tests.commands import synthagent
 
+pytestmark = [
+    # What trl 1.16 does that others' releases have since come to warn of.
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning"),
+]
 RECIPE = f"""
 steps = 2
 dtype = "float32"
