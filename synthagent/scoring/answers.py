@@ -32,7 +32,7 @@ _MEMORY = 2 << 30
 """Bytes of address space of a worker."""
 _PATIENCE = 180.0
 """Seconds by the clock after which a worker counts as lost: a busy machine may need many for a few of its own."""
-_ANSWER = re.compile(r"^[\s>*_#-]*(?:final\s+)?answer[*_]*\s*:[*_]*", re.I | re.M)
+_ANSWER = re.compile(r"^[ \t>*_#-]{0,40}(?:final\s{1,4})?answer[*_]{0,4}\s{0,4}:[*_]*", re.I | re.M)
 _BOXED = "\\boxed{"
 _NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?")
 
