@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from synthagent.schema.checks import All, Answered, AnswerSpec, Not
 from synthagent.schema.episodes import AgentEvent, Episode, Stop
 from synthagent.schema.scores import Score, Scored, Unscored
 from synthagent.schema.tasks import Criterion, Rubric, Task, identified
+from synthagent.scoring import answers
 from synthagent.scoring.answers import MathAnswers, after_mark, at_once, boxed
 from synthagent.scoring.judge import Judge
 from synthagent.scoring.scorer import Scoring, again, judged, score
@@ -64,6 +66,14 @@ async def workers() -> AsyncIterator[MathAnswers]:
         ("204", "The answer is 204.", None),
         ("\\frac{1}{2}", "\\boxed{0.5}", None),
         ("204", "\\boxed{204", None),
+        ("204", "\\boxed{204.}", True),
+        # What looks alike, and is something else.
+        ("5", "\\boxed{5!}", None),
+        ("5", "\\boxed{.5}", None),
+        ("22", "\\boxed{2²}", None),
+        ("m", "\\boxed{M}", None),
+        ("f", "\\boxed{f'}", None),
+        ("0.3", "\\boxed{0.3...}", None),
     ],
 )
 def test_mathematics_that_is_equal_word_for_word_needs_nobody(gold: str, text: str, right: bool | None):
@@ -84,6 +94,19 @@ def test_mathematics_that_is_equal_word_for_word_needs_nobody(gold: str, text: s
 )
 def test_a_free_answer_is_what_follows_its_mark(text: str, right: bool | None):
     assert at_once(AnswerSpec(gold="Lima", kind="text"), text) is right
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "right"),
+    [
+        ("5", "Answer: .5", None),
+        ("0.5 km", "Answer: .5 km.", True),
+        ("102", "Answer: 10²", None),
+        ("Lima", 'Answer: "Lima".', True),
+    ],
+)
+def test_marks_that_belong_to_a_number_are_no_marks_around_an_answer(gold: str, text: str, right: bool | None):
+    assert at_once(AnswerSpec(gold=gold, kind="text"), text) is right
 
 
 def test_boxes_are_read_with_what_is_nested_in_them():
@@ -116,6 +139,16 @@ async def test_what_is_left_of_mathematics_is_compared_as_mathematics(workers: M
 async def test_a_hostile_answer_is_wrong_and_the_next_one_is_compared(workers: MathAnswers, hostile: str):
     assert not await workers.equal("3", hostile)
     assert await workers.equal("3", "\\boxed{6/2}")
+
+
+async def test_a_worker_that_compares_nothing_gives_no_verdicts():
+    """math-verify swallows its parser's errors: where the parser is broken, every answer would be wrong."""
+    worker = Path(answers.__file__).with_name("answer_worker.py")
+    broken = "import math_verify, runpy, sys; math_verify.parse = lambda *_, **__: []; sys.argv[1:] = ['2', '2000000000']"
+    broken += f"; runpy.run_path({str(worker)!r}, run_name='__main__')"
+    process = await anyio.run_process([sys.executable, "-c", broken], check=False)
+    assert (process.returncode, process.stdout) == (1, b"")
+    assert b"does not compare" in process.stderr
 
 
 async def test_an_answer_that_takes_too_much_processor_time_is_wrong():
