@@ -144,7 +144,9 @@ async def test_a_hostile_answer_is_wrong_and_the_next_one_is_compared(workers: M
 async def test_a_worker_that_compares_nothing_gives_no_verdicts():
     """math-verify swallows its parser's errors: where the parser is broken, every answer would be wrong."""
     worker = Path(answers.__file__).with_name("answer_worker.py")
-    broken = "import math_verify, runpy, sys; math_verify.parse = lambda *_, **__: []; sys.argv[1:] = ['2', '2000000000']"
+    broken = (
+        "import math_verify, runpy, sys; math_verify.parse = lambda *_, **__: []; sys.argv[1:] = ['2', '2000000000']"
+    )
     broken += f"; runpy.run_path({str(worker)!r}, run_name='__main__')"
     process = await anyio.run_process([sys.executable, "-c", broken], check=False)
     assert (process.returncode, process.stdout) == (1, b"")
