@@ -210,7 +210,8 @@ def _run(ready: Ready, company: Company, folder: Evaluation) -> None:
     more: dict[str, Any] = {
         "metric": suite.metric, "limit": company.words.limit, "agent": company.agent.name,
         "user": _user(ready, company), "judge": _judge(ready, company), "search": _search(ready, company),
-        "endpoint": "".join(endpoint), "sampling": _sampling(suite, company), "seconds": round(time.monotonic() - begun, 1),
+        "endpoint": "".join(endpoint), "sampling": _sampling(suite, company),
+        "seconds": round(time.monotonic() - begun, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     if reason:
