@@ -183,7 +183,8 @@ class _Worker:
         program = Path(__file__).with_name("answer_worker.py")
         # Isolated: nothing of this process's folder or environment changes how answers compare.
         command = [sys.executable, "-I", str(program), str(seconds), str(memory)]
-        worker = cls(await anyio.open_process(command, stderr=None))
+        with anyio.CancelScope(shield=True):  # who is called off in between would leave a process behind
+            worker = cls(await anyio.open_process(command, stderr=None))
         try:
             await worker._line()
         except BaseException:

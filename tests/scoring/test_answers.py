@@ -67,6 +67,8 @@ async def workers() -> AsyncIterator[MathAnswers]:
         ("\\frac{1}{2}", "\\boxed{0.5}", None),
         ("204", "\\boxed{204", None),
         ("204", "\\boxed{204.}", True),
+        ("204", "That makes\n205", None),
+        ("0.33", "\\boxed{0.333}", None),
         # What looks alike, and is something else.
         ("5", "\\boxed{5!}", None),
         ("5", "\\boxed{.5}", None),
@@ -245,7 +247,10 @@ async def test_the_right_answer_earns_everything_and_another_nothing():
         assert isinstance(found, Scored)
         assert (found.reward, found.judge, comparer.asked) == (float(right), "", 1)
         assert [verdict.events for verdict in found.subgoals] == [(0,) if right else ()]
-        assert found.blame is (None if right else Blame.AGENT)
+        assert (found.blame, found.reason) == ((None, "") if right else (Blame.AGENT, "wrong_answer"))
+    for text in ("", " "):
+        found = await worth(HALF, said(HALF, text))
+        assert isinstance(found, Scored) and (found.reward, found.reason) == (0.0, "did_nothing")
 
 
 async def test_nobody_is_asked_where_it_shows_at_once_or_where_there_is_no_answer():
@@ -297,7 +302,7 @@ async def test_a_free_answer_in_other_words_is_for_the_judge():
         found = await worth(CAPITAL, episode, judge=judge)
         assert isinstance(found, Scored)
         assert (found.reward, found.judge) == (float(verdict == "met"), judge.name)
-        assert "means the same as: Lima" in model.requests[0].messages[-1]["content"]
+        assert "without alternatives, means the same as: Lima" in model.requests[0].messages[-1]["content"]
         assert again(prepare(CAPITAL), episode, found) == found
 
 
