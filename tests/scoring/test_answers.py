@@ -262,6 +262,13 @@ async def test_nobody_is_asked_where_it_shows_at_once_or_where_there_is_no_answe
     assert score(prepare(HALF), same).reward == 1.0
 
 
+async def test_what_is_said_on_the_way_is_no_answer():
+    """The turn limit came before it was meant as the last word."""
+    thinking = AgentEvent(text="It may be \\boxed{\\frac{1}{2}}. Let me check.")
+    found = await worth(HALF, silent(HALF).model_copy(update={"events": (thinking,)}))
+    assert isinstance(found, Scored) and found.reward == 0.0
+
+
 async def test_an_answer_that_nobody_could_compare_has_no_score():
     episode = said(HALF, "\\boxed{0.5}")
     lost = await worth(HALF, episode, answers=Sure(EpisodeFailure("gone", reason="answer_worker")))
