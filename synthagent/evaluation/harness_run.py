@@ -25,7 +25,7 @@ from synthagent.evaluation.harness_setup import DRIVERS, Installed
 from synthagent.evaluation.items import SuiteFailed
 from synthagent.reasoning.syscalls import filter_program
 
-_SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl")
+_SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/certs")
 _PORT = 8080
 """On the loopback of the harness's own namespace, where nothing else listens."""
 _LIMITS = {
