@@ -1,0 +1,133 @@
+"""What every server of ours does alike: it listens, turns strangers away, reads no more than it has to, and stops."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from synthagent.serve.access import checked_host, refusal
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of one request, unless a server says otherwise."""
+
+Handler = Callable[["web.BaseRequest", bytes], Awaitable["web.StreamResponse"]]
+"""(request, its body) -> the answer. Raises `Refused` for what it does not take."""
+
+
+class Refused(Exception):
+    """A request that is answered with a status and a reason."""
+
+    def __init__(self, status: int, reason: str, *, code: str = "", headers: Mapping[str, str] | None = None):
+        super().__init__(reason)
+        self.status, self.reason, self.code, self.headers = status, reason, code, headers or {}
+
+
+@dataclass(slots=True)
+class Rate:
+    """So many requests a second from one address, with as many again at once after a pause (a token bucket)."""
+
+    per_second: float
+    clock: Callable[[], float] = time.monotonic
+    _known: "OrderedDict[str, tuple[float, float]] | None" = None
+
+    def takes(self, peer: str) -> bool:
+        """Whether this address may ask now."""
+        known = self._known = self._known if self._known is not None else OrderedDict()
+        now = self.clock()
+        left, then = known.pop(peer, (2 * self.per_second, now))
+        left = min(left + (now - then) * self.per_second, 2 * self.per_second)
+        allowed = left >= 1
+        known[peer] = (left - allowed, now)
+        while len(known) > _MOST_PEERS:
+            known.popitem(last=False)
+        return allowed
+
+
+_MOST_PEERS = 10_000
+
+
+class Listening:
+    """A server on one port. `async with Listening(...) as url:`, or `start` and `stop`."""
+
+    def __init__(
+        self, handler: Handler, host: str = "127.0.0.1", port: int = 0, token: str | None = None, *,
+        largest: int = LARGEST, rate: Rate | None = None,
+    ):  # fmt: skip
+        """Raises `InputError` for a host beyond loopback without a token."""
+        self.url = ""
+        self._handler, self._host, self._port, self._token = handler, checked_host(host, token), port, token
+        self._largest, self._rate = largest, rate
+        self._runner: web.ServerRunner | None = None
+
+    async def __aenter__(self) -> str:
+        await self.start()
+        return self.url
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listens. Raises `OSError` if the port is taken."""
+        from aiohttp import web
+
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port, backlog=4096).start()
+        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stops listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _serve(self, request: "web.BaseRequest") -> "web.StreamResponse":
+        from aiohttp import web
+
+        try:
+            why = refusal(request.headers, self._token)
+            if why is not None:
+                raise Refused(403, why)
+            if self._rate is not None and not self._rate.takes(request.remote or ""):
+                reason = f"more than {self._rate.per_second:g} requests a second"
+                raise Refused(429, reason, code="rate", headers={"Retry-After": "1"})
+            return await self._handler(request, await self._body(request))
+        except Refused as refused:
+            error: dict[str, Any] = {"message": refused.reason, "type": "refused", "code": refused.code or None}
+            return web.Response(
+                status=refused.status, body=orjson.dumps({"error": error}), content_type="application/json",
+                headers=refused.headers,
+            )  # fmt: skip
+
+    async def _body(self, request: "web.BaseRequest") -> bytes:
+        parts, size = [], 0
+        async for part in request.content.iter_any():
+            size += len(part)
+            if size > self._largest:
+                raise Refused(413, f"a request of more than {self._largest} bytes")
+            parts.append(part)
+        return b"".join(parts)
+
+
+def answer(value: Any, status: int = 200) -> "web.Response":
+    """A JSON answer."""
+    from aiohttp import web
+
+    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
+
+
+def json_body(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request; an empty body is an empty object. Raises `Refused`."""
+    try:
+        found = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Refused(400, "the body is no JSON object")
+    return found
