@@ -18,7 +18,6 @@ from synthagent.cli.rollout import check_simulated, manifest_for, open_run
 from synthagent.config import Settings
 from synthagent.errors import Blame, InputError
 from synthagent.rollouts.group import Outcome
-from synthagent.schema.tasks import Task
 from synthagent.serve.access import TOKEN_ENV, checked_host
 from synthagent.serve.listening import Handler, Listening, Rate
 from synthagent.serve.pool import Pool, sweeping
@@ -53,7 +52,7 @@ async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
         raise InputError("there is no task in it", where=str(asked.tasks))
     check_simulated(tasks, asked.with_)
     async with AsyncExitStack() as stack:
-        sink, done = _kept(asked, chosen, tasks, stack)
+        sink, done = _kept(asked, chosen, stack)
         models = Models(stack, chosen)
         all_ = await stack.enter_async_context(troupe(asked.with_, chosen, asked.seed, models))
         scoring = await scoring_of(asked.with_.bench, chosen, models)
@@ -76,7 +75,7 @@ async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
 
 
 def _kept(
-    asked: Served, chosen: Settings, tasks: list[Task], stack: AsyncExitStack
+    asked: Served, chosen: Settings, stack: AsyncExitStack
 ) -> tuple[Callable[[Outcome], None], list[tuple[str, int]]]:
     """Where outcomes go, and the (task id, sample) of those that are there."""
     if asked.out is None:
@@ -119,7 +118,7 @@ def run_http(asked: Served, chosen: Settings, host: str, port: int, rate: float 
             count = len(pool.tasks)
             await listen(
                 HttpApi(pool, detail=detail).handle, host, port, rate,
-                lambda url: f"{count} tasks are served: POST {url}/sessions opens an episode, {url}/openapi.json says all",
+                lambda url: f"{count} tasks are served: POST {url}/sessions opens an episode; see {url}/openapi.json",
             )  # fmt: skip
 
     anyio.run(served)
