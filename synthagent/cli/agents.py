@@ -31,6 +31,8 @@ SIMULATORS = ("random",)
 """Scripted models for the user and the tools: `random` makes everything up."""
 WEIGHTS = ("gguf", "hf")
 """Schemes that name weights by their path."""
+SERVED = "ROLE"
+"""The argument of `serve agent`. Scripted agents know the task they play, and cannot be asked over a wire."""
 SCHEMES = ("scripted", "openai", "gguf", "hf", "local", "recorded")
 
 
@@ -70,9 +72,10 @@ def role(text: str, option: str = "--agent") -> Role:
         first = {"--teacher": "procedural", "--user": "facts"}.get(option, "scripted:NAME")
         forms = f"{first}, openai:MODEL@URL, gguf:PATH, hf:PATH, local:NAME, recorded:PATH"
         raise InputError(f"{option}: '{text}' is not a role", way_out=f"forms: {forms}")
-    known_ = SIMULATORS if option in ("--user", "--tools", "--teacher", "--judge") else tuple(AGENTS)
+    known_ = SIMULATORS if option in ("--user", "--tools", "--teacher", "--judge", SERVED) else tuple(AGENTS)
     if scheme == "scripted" and argument not in known_:
-        raise InputError(f"{option}: no scripted {option[2:]} '{argument}'", way_out=f"known: {', '.join(known_)}")
+        what = "model" if option == SERVED else option[2:]
+        raise InputError(f"{option}: no scripted {what} '{argument}'", way_out=f"known: {', '.join(known_)}")
     if scheme not in SCHEMES and scheme not in plugins.names("synthagent.models"):
         known = ", ".join((*SCHEMES, *plugins.names("synthagent.models")))
         raise InputError(f"{option}: unknown scheme '{scheme}'", way_out=f"known: {known}")

@@ -1,124 +1,86 @@
-"""What serves episodes over a wire: who plays besides the agent, and where what was played is kept."""
+"""serve agent: an agent's model over a wire; and the same for a command that runs a benchmark's harness."""
 
-import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from synthagent.cli.agents import Models, Role
-from synthagent.cli.bench import scoring_of
-from synthagent.cli.casting import Others, troupe
+from synthagent.cli.agents import SERVED, Role, open_model, role
 from synthagent.cli.console import say
-from synthagent.cli.rollout import check_simulated, manifest_for, open_run
-from synthagent.config import Settings
-from synthagent.errors import Blame, InputError
-from synthagent.rollouts.group import Outcome
+from synthagent.config import Settings, settings
+from synthagent.errors import InputError
+from synthagent.evaluation.items import Endpoint
 from synthagent.serve.access import TOKEN_ENV, checked_host
-from synthagent.serve.listening import Handler, Listening, Rate
-from synthagent.serve.pool import Pool, sweeping
-from synthagent.serve.sessions import PROTOCOL, Company
-from synthagent.simulation.episode import Stage
-from synthagent.storage.run_folder import RunFolder
-from synthagent.storage.task_file import read_tasks
+
+if TYPE_CHECKING:
+    from synthagent.serve.agent_endpoint import AgentEndpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What a server of episodes is asked for."""
-
-    tasks: Path
-    with_: Others
-    name: str
-    """Whose episodes the records say these are."""
-    seed: int
-    out: Path | None
-    """The run folder; None: outcomes are told to whoever closes a session, and not kept."""
-    resume: bool = False
-    sessions: int = 4096
-    idle: float = 900.0
-    """Seconds after which a session that nobody uses is dropped."""
-
-
-@asynccontextmanager
-async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
-    """The sessions of a server, for as long as it runs. What ends goes to the run folder at once."""
-    tasks = list(read_tasks(asked.tasks))
-    if not tasks:
-        raise InputError("there is no task in it", where=str(asked.tasks))
-    check_simulated(tasks, asked.with_)
-    async with AsyncExitStack() as stack:
-        sink, done = _kept(asked, chosen, stack)
-        models = Models(stack, chosen)
-        all_ = await stack.enter_async_context(troupe(asked.with_, chosen, asked.seed, models))
-        scoring = await scoring_of(asked.with_.bench, chosen, models)
-
-        def company(stage: Stage, sample: int) -> Company:
-            user, faults = all_.user(stage, sample), all_.faults(stage, sample)
-            return Company(user, chosen.limits, all_.tools, faults, scoring)
-
-        pool = Pool(
-            tasks, company, sink, agent=asked.name, done=done, seed=asked.seed, most=asked.sessions, idle=asked.idle
-        )
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(sweeping, pool)
-                yield pool
-                group.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await pool.aclose()
-
-
-def _kept(
-    asked: Served, chosen: Settings, stack: AsyncExitStack
-) -> tuple[Callable[[Outcome], None], list[tuple[str, int]]]:
-    """Where outcomes go, and the (task id, sample) of those that are there."""
-    if asked.out is None:
-        return lambda _: None, []
-    role = Role("served", asked.name)
-    manifest = manifest_for(asked.tasks, [role], 1, PROTOCOL, asked.seed, None, chosen, asked.with_)
-    manifest = manifest.model_copy(update={"agents": (asked.name,)})
-    folder: RunFolder = stack.enter_context(open_run(asked.tasks, asked.out, manifest, asked.resume, None))
-    there = folder.done(retry=[Blame.INFRASTRUCTURE, Blame.TOOLS, Blame.USER])
-    return lambda outcome: folder.add(outcome.episode, outcome.score), [(key.task_id, key.sample) for key in there]
-
-
-async def listen(handler: Handler, host: str, port: int, rate: float | None, told: Callable[[str], str]) -> None:
-    """Serves until it is stopped by SIGINT or SIGTERM; `told`: URL -> the line that says how to use it."""
+def run_serve_agent(
+    text: str, host: str, port: int, name: str | None, config: Path | None, options: Mapping[str, Any]
+) -> None:
+    """Serves a role's model until it is stopped. Raises `InputError`."""
     token = os.environ.get(TOKEN_ENV)
     checked_host(host, token)
-    server = Listening(handler, host, port, token, rate=Rate(rate) if rate else None)
-    try:
-        try:
-            await server.start()
-        except OSError as error:
-            raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        say(told(server.url))
+    chosen, who = settings(config, options), role(text, SERVED)
+    anyio.run(_served, who, chosen, name or served_name(who), host, port, token)
+
+
+async def _served(who: Role, chosen: Settings, name: str, host: str, port: int, token: str | None) -> None:
+    async with endpoint_of(who, chosen, name, host, port, token) as endpoint:
+        say(f"{who.name} is served: openai:{name}@{endpoint.url}")
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 break
-    finally:
-        with contextlib.suppress(OSError):
-            await server.stop()
+    say(f"stopped; {endpoint.answers} requests were answered")
 
 
-def run_http(asked: Served, chosen: Settings, host: str, port: int, rate: float | None, *, detail: bool) -> None:
-    """`serve http`."""
-    checked_host(host, os.environ.get(TOKEN_ENV))
+def served_name(who: Role) -> str:
+    """What a role's model is called on the wire, unless it is said otherwise."""
+    return who.argument.partition("@")[0] if who.scheme == "openai" else who.name
 
-    async def served() -> None:
-        from synthagent.serve.http_api import HttpApi
 
-        async with pool_of(asked, chosen) as pool:
-            count = len(pool.tasks)
-            await listen(
-                HttpApi(pool, detail=detail).handle, host, port, rate,
-                lambda url: f"{count} tasks are served: POST {url}/sessions opens an episode; see {url}/openapi.json",
-            )  # fmt: skip
+@asynccontextmanager
+async def endpoint_of(
+    who: Role, chosen: Settings, name: str, host: str = "127.0.0.1", port: int = 0, token: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> "AsyncIterator[AgentEndpoint]":  # fmt: skip
+    """A role's model behind our own endpoint, which listens while the block runs. Raises `InputError`."""
+    from synthagent.llm.threaded import threaded
+    from synthagent.serve.agent_endpoint import AgentEndpoint
 
-    anyio.run(served)
+    async with AsyncExitStack() as stack:
+        model, form = await stack.enter_async_context(open_model(who, chosen, environ))
+        if who.scheme == "hf":  # it computes here, for seconds at a time
+            model = await stack.enter_async_context(threaded(model))
+        endpoint = AgentEndpoint(
+            model, chosen.tool_form or form, name, host, port, token, in_flight=chosen.in_flight,
+            max_tokens=chosen.max_tokens, tell=say,
+        )  # fmt: skip
+        try:
+            await stack.enter_async_context(endpoint)
+        except OSError as error:
+            raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        yield endpoint
+
+
+@asynccontextmanager
+async def endpoint_for(
+    who: Role, chosen: Settings, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[Endpoint]:  # fmt: skip
+    """Where a harness reaches a role's model while the block runs. Raises `InputError`.
+
+    A model behind an endpoint is reached there; any other, and one that is told of tools in a text form, behind a
+    server of ours on a free port of loopback. That server answers from this loop: a harness must run in a thread.
+    """
+    if who.scheme == "openai" and chosen.tool_form in (None, "native"):
+        name, _, url = who.argument.partition("@")
+        yield Endpoint(name, url.rstrip("/"), chosen.key_env if environ.get(chosen.key_env) else "")
+        return
+    name = served_name(who)
+    async with endpoint_of(who, chosen, name, environ=environ) as endpoint:
+        yield Endpoint(name, endpoint.url)

@@ -84,8 +84,8 @@ def _tool_lines(brief: Brief, protocol: Protocol, form: ToolForm) -> list[str]:
         case "native":
             return []
         case "compact":
-            asking = [_signature(ASK_USER["function"])] if protocol == "tools" else []
-            return [*(f"{_signature(tool.function.model_dump())}{_gives(tool)}" for tool in brief.tools), *asking]
+            asking = [signature(ASK_USER["function"])] if protocol == "tools" else []
+            return [*(f"{signature(tool.function.model_dump())}{_gives(tool)}" for tool in brief.tools), *asking]
         case "hermes" | "json":
             return [compact(tool) for tool in tools_for(brief, protocol)]
 
@@ -93,7 +93,7 @@ def _tool_lines(brief: Brief, protocol: Protocol, form: ToolForm) -> list[str]:
 def compact(tool: dict[str, Any]) -> str:
     """One line a tool, for small models: `renew_loan(loan_id, new_due: date) - Extend a loan.`"""
     function = tool["function"]
-    return f"{_signature(function)} - {function['description']}"
+    return f"{signature(function)} - {function['description']}"
 
 
 def _gives(tool: Tool) -> str:
@@ -104,7 +104,8 @@ def _gives(tool: Tool) -> str:
     return f" -> [{told}]" if told and isinstance(items, dict) else f" -> {told}" if told else ""
 
 
-def _signature(function: dict[str, Any]) -> str:
+def signature(function: dict[str, Any]) -> str:
+    """A function as one line of the system prompt begins: `renew_loan(loan_id, new_due: date)`."""
     required = set(function["parameters"].get("required", ()))
     parts = []
     for name, schema in function["parameters"].get("properties", {}).items():

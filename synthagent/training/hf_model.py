@@ -48,6 +48,8 @@ class _Slot:
     """Tokens to be computed with the next step."""
     active: _Request | None = None
     used: int = 0
+    asked: int = 0
+    """How many of `ids` the last turn was asked for with."""
 
 
 class _Step:
@@ -220,12 +222,23 @@ class HFModel:
         self._waiting = left
 
     def _room(self, request: _Request) -> int | None:
-        """The conversation's own slot, else the one longest idle; None if all are busy."""
+        """The conversation's own slot, else one it goes on from, else the one longest idle; None if all are busy."""
         own = next((n for n, slot in enumerate(self._slots) if slot.key == request.key and slot.active is None), None)
         if own is not None:
             return own
         free = [n for n, slot in enumerate(self._slots) if slot.active is None]
-        return min(free, key=lambda n: (self._slots[n].key is not None, self._slots[n].used), default=None)
+        # Who sends the whole conversation with every turn has no key to know it by. To take another slot would be to
+        # write over a conversation that is going on, and to keep this one twice.
+        return min(
+            free, key=lambda n: (self._slots[n].key is not None, -self._gone_on(n, request), self._slots[n].used),
+            default=None,
+        )  # fmt: skip
+
+    def _gone_on(self, seat: int, request: _Request) -> int:
+        """Tokens of a slot's last question, if a request begins with all of them; else 0."""
+        slot = self._slots[seat]
+        asked = slot.ids[: slot.asked]
+        return len(asked) if request.ids[: len(asked)] == asked else 0
 
     def _known(self, request: _Request, seat: int) -> tuple[int, int]:
         """How much of a conversation is in the cache, and in which row."""
@@ -243,7 +256,7 @@ class HFModel:
         if source != seat:
             for layer in (*self._keys, *self._values):
                 layer[seat, :, :known] = layer[source, :, :known]
-        slot.key, slot.active = request.key, request
+        slot.key, slot.active, slot.asked = request.key, request, len(request.ids)
         slot.ids, slot.pending = request.ids[:known], request.ids[known:]
         request.slot = seat
         self.read += len(slot.pending) - 1
@@ -297,15 +310,28 @@ def _drawn(logits: Tensor, requests: Sequence[_Request]) -> tuple[list[int], lis
     Each row has its own source of randomness: what it draws does not hang on who else is in the batch.
     """
     heat = torch.tensor([request.wish.temperature or 1.0 for request in requests], device=logits.device)
-    scaled = torch.log_softmax(logits / heat[:, None], dim=-1)
+    scaled = _nucleus(torch.log_softmax(logits / heat[:, None], dim=-1), [request.wish.top_p for request in requests])
     sums = scaled.exp().cumsum(dim=-1)
     points = torch.stack([torch.rand(1, generator=request.random) for request in requests]).to(logits.device)
     # Sums of so many floats do not end at 1 exactly: the point is taken of what they end at.
     found = torch.searchsorted(sums, points * sums[:, -1:]).clamp(max=logits.shape[-1] - 1)[:, 0]
     likeliest = torch.tensor([request.wish.temperature == 0 for request in requests], device=logits.device)
+    # Rounding may point at what a nucleus leaves out, once in millions of tokens.
+    likeliest |= scaled.gather(-1, found[:, None])[:, 0].isinf()
     tokens = torch.where(likeliest, scaled.argmax(dim=-1), found)
     logprobs = scaled.gather(-1, tokens[:, None])[:, 0]
     return tokens.tolist(), logprobs.tolist()
+
+
+def _nucleus(scaled: Tensor, shares: Sequence[float]) -> Tensor:
+    """Log-probabilities of what is left of each row without its unlikely end (Holtzman et al. 2020)."""
+    if all(share >= 1.0 for share in shares):
+        return scaled
+    least = torch.tensor(shares, device=scaled.device)[:, None]
+    likely, order = scaled.exp().sort(dim=-1, descending=True)
+    # The token that reaches the share is the last one kept: there is always one.
+    kept = torch.zeros_like(scaled, dtype=torch.bool).scatter(-1, order, likely.cumsum(dim=-1) - likely < least)
+    return torch.where(least >= 1.0, scaled, torch.log_softmax(scaled.masked_fill(~kept, -torch.inf), dim=-1))
 
 
 def _shared(one: Sequence[int], two: Sequence[int]) -> int:

@@ -1,6 +1,7 @@
 """Models in the form of transformers: loaded to be sampled from, in this process."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,10 @@ class HFChat:
         self._policy = policy
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """The model's answer. Raises `ContextOverflow` for a conversation beyond its window."""
+        """The model's answer. Raises `ContextOverflow` for a conversation beyond its window.
+
+        Of the request's further fields, `top_p` is kept.
+        """
         sampler, tokenizer = self._policy.sampler, self._policy.tokenizer
         ids = tokenizer.encode(rendered(tokenizer, request.messages, request.tools, generation_prompt=True))
         room = sampler.length - len(ids)
@@ -74,15 +78,24 @@ class HFChat:
             raise ContextOverflow(f"{len(ids)} tokens, and the window holds {sampler.length}")
         temperature = 1.0 if request.temperature is None else request.temperature
         seed = secrets.randbits(31) if request.seed is None else request.seed
-        wish = Wish(min(request.max_tokens or room, room), temperature, seed)
+        wish = Wish(min(request.max_tokens or room, room), temperature, seed, request.extra.get("top_p", 1.0))
         key = object()
-        found = await sampler.sample(key, ids, wish)
-        sampler.release(key)
+        try:
+            found = await sampler.sample(key, ids, wish)
+        finally:
+            sampler.release(key)
+        content, stopped = _cut(self._policy.written(found.ids), request.stop)
         return ChatReply(
-            content=self._policy.written(found.ids),
-            finish_reason="stop" if found.ended else "length",
+            content=content,
+            finish_reason="stop" if found.ended or stopped else "length",
             usage=Usage(prompt=len(ids), completion=len(found.ids)),
         )
 
     async def aclose(self) -> None:
         """Nothing to give up."""
+
+
+def _cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """A text up to the first of the stop sequences, and whether there was one. What came after was written in vain."""
+    ends = [place for stop in stops if (place := text.find(stop)) >= 0]
+    return (text[: min(ends)], True) if ends else (text, False)

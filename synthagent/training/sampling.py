@@ -24,6 +24,8 @@ class Wish:
     temperature: float = 1.0
     """0: always the likeliest."""
     seed: int = 0
+    top_p: float = 1.0
+    """The likeliest tokens that have so much of the probability are drawn from, and no others."""
 
 
 class Sampler(Protocol):

@@ -142,3 +142,45 @@ def test_what_is_too_long_is_refused(model):
     many = HFModel(model, frozenset({END}), slots=1, length=8)
     with pytest.raises(ValueError, match="holds 1 to 7"):
         anyio.run(many.sample, "a", list(range(8)), Wish(1))
+
+
+def test_a_nucleus_leaves_out_the_unlikely_and_nothing_else(model):
+    many = HFModel(model, frozenset({END}), slots=8, length=96)
+    prompt = [5, 9, 11, 20]
+    with torch.no_grad():
+        likely, order = torch.softmax(model(torch.tensor([prompt])).logits[0, -1], -1).sort(descending=True)
+    share = float(likely[:3].sum()) + 1e-4  # of which the fourth is needed to reach it
+    kept = set(order[:4].tolist())
+
+    async def drawn(top_p):
+        found = [await many.sample(n, prompt, Wish(1, 1.0, n, top_p)) for n in range(60)]
+        return {one.ids[0]: one.logprobs[0] for one in found}
+
+    some, all_ = anyio.run(drawn, share), anyio.run(drawn, 1.0)
+    assert set(some) == kept
+    assert len(all_) > len(kept)
+    total = float(likely[:4].sum())
+    for token, logprob in some.items():
+        assert logprob == pytest.approx(float(torch.log(likely[order == token] / total)), abs=1e-3)
+
+
+def test_a_conversation_without_a_key_goes_on_where_it_stood(model):
+    many = HFModel(model, frozenset({END}), slots=2, length=96)
+    one, two = list(range(10, 40)), list(range(20, 50))
+
+    async def asked(ids):
+        key, before = object(), many.read
+        found = await many.sample(key, ids, Wish(3, 0.0))
+        many.release(key)
+        return list(found.ids), many.read - before
+
+    async def talk():
+        await asked(one)
+        await asked(two)
+        again = [*two, 40, 41, 42]
+        longer = await asked(again)
+        return again, longer, await asked([*one, 43, 44])
+
+    again, longer, (_, read) = anyio.run(talk)
+    assert longer == (alone(model, again, 3)[0], 2)
+    assert read == 1
