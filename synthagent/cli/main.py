@@ -25,7 +25,8 @@ from synthagent.cli.options import (
     Tools,
     User,
 )
-from synthagent.cli.simulator_commands import audit, maps, select, serve
+from synthagent.cli.serve_commands import serve
+from synthagent.cli.simulator_commands import audit, maps, select
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""

@@ -15,7 +15,7 @@ from synthagent.cli.bench import scoring_of
 from synthagent.cli.casting import Others, troupe
 from synthagent.cli.console import say
 from synthagent.cli.rollout import check_simulated, manifest_for, open_run
-from synthagent.config import Settings
+from synthagent.config import Settings, settings
 from synthagent.errors import Blame, InputError
 from synthagent.rollouts.group import Outcome
 from synthagent.serve.access import TOKEN_ENV, checked_host
@@ -41,15 +41,19 @@ class Served:
     resume: bool = False
     sessions: int = 4096
     idle: float = 900.0
-    """Seconds after which a session that nobody uses is dropped."""
+    """Seconds after which a session that nobody uses is given up."""
+    task: str | None = None
+    """The only task that is served; None: all of the file."""
+    keep_late: bool = False
+    """Whether what was given up is scored as it stands."""
 
 
 @asynccontextmanager
 async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
     """The sessions of a server, for as long as it runs. What ends goes to the run folder at once."""
-    tasks = list(read_tasks(asked.tasks))
+    tasks = [task for task in read_tasks(asked.tasks) if asked.task in (None, task.id)]
     if not tasks:
-        raise InputError("there is no task in it", where=str(asked.tasks))
+        raise InputError(f"there is no task {asked.task or ''}".rstrip() + " in it", where=str(asked.tasks))
     check_simulated(tasks, asked.with_)
     async with AsyncExitStack() as stack:
         sink, done = _kept(asked, chosen, stack)
@@ -62,8 +66,9 @@ async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
             return Company(user, chosen.limits, all_.tools, faults, scoring)
 
         pool = Pool(
-            tasks, company, sink, agent=asked.name, done=done, seed=asked.seed, most=asked.sessions, idle=asked.idle
-        )
+            tasks, company, sink, agent=asked.name, done=done, seed=asked.seed, most=asked.sessions, idle=asked.idle,
+            keep_late=asked.keep_late,
+        )  # fmt: skip
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(sweeping, pool)
@@ -107,9 +112,10 @@ async def listen(handler: Handler, host: str, port: int, rate: float | None, tol
             await server.stop()
 
 
-def run_http(asked: Served, chosen: Settings, host: str, port: int, rate: float | None, *, detail: bool) -> None:
-    """`serve http`."""
+def run_http(asked: Served, config: Path | None, host: str, port: int, rate: float | None, *, detail: bool) -> None:
+    """`serve http`. Raises `InputError`."""
     checked_host(host, os.environ.get(TOKEN_ENV))
+    chosen = settings(config, {})
 
     async def served() -> None:
         from synthagent.serve.http_api import HttpApi

@@ -46,20 +46,22 @@ class Open:
 class Pool:
     """Opens, finds and closes sessions over one task set. A request names a task by its id and nothing else.
 
-    Sessions that end, or are closed, go to `sink`; those that nobody has used for `idle` seconds are dropped without a
-    score: that their driver is gone says nothing of it.
+    Sessions that are closed go to `sink`, and so do those that ended and were left. What nobody has used for `idle`
+    seconds before its end is dropped without a score, since that its driver is gone says nothing of it; or closed as it
+    stands, with `keep_late`.
     """
 
     def __init__(
         self, tasks: Iterable[Task], companies: Companies, sink: Sink, *, agent: str = "served",
         done: Iterable[tuple[str, int]] = (), seed: int = 0, most: int = 4096, idle: float = 900.0,
-        clock: Callable[[], float] = time.monotonic,
+        keep_late: bool = False, clock: Callable[[], float] = time.monotonic,
     ):  # fmt: skip
         """`agent` is whose episodes the records say these are; `done`: (task id, sample) of those that are there."""
         self.tasks = {task.id: task for task in tasks}
         self._ids = list(self.tasks)
         self._companies, self._sink, self._most, self._idle = companies, sink, most, idle
         self._agent, self._seed, self._clock = agent, seed, clock
+        self._keep_late = keep_late
         self._stages = Stages(most=256)
         self._open: dict[str, Open] = {}
         self._taken = set(done)
@@ -131,17 +133,25 @@ class Pool:
         await opened.session.cancel()
 
     async def sweep(self) -> int:
-        """Drops what nobody has used for too long; how many that were."""
+        """Gives up what nobody has used for too long; how many that were."""
         late = self._clock() - self._idle
         old = [opened for opened in self._open.values() if opened.used < late and not opened.lock.locked()]
         for opened in old:
-            await self.drop(opened)
+            await self.leave(opened)
         return len(old)
 
-    async def aclose(self) -> None:
-        """Drops everything."""
-        for opened in list(self._open.values()):
+    async def leave(self, opened: Open) -> None:
+        """Closes a session that has ended, or of which what was played is to be kept; drops any other."""
+        session = opened.session
+        if session.done or (self._keep_late and session.turns):
+            await self.close(opened)
+        else:
             await self.drop(opened)
+
+    async def aclose(self) -> None:
+        """Leaves everything."""
+        for opened in list(self._open.values()):
+            await self.leave(opened)
 
 
 async def sweeping(pool: Pool, every: float = 15.0, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:

@@ -61,7 +61,8 @@ class Session:
         self._driven = _Driven(agent)
         self._playing: asyncio.Task[Outcome] | None = None
         self._seen = 0
-        self._turns = 0
+        self.turns = 0
+        """Turns that were taken."""
 
     @property
     def tools(self) -> list[dict[str, Any]]:
@@ -91,7 +92,7 @@ class Session:
             raise Over("the session has not been started")
         if self._playing.done():
             raise Over("the episode has ended", way_out="read its reward, and open another session")
-        self._turns += 1
+        self.turns += 1
         self._seen += 1  # the turn itself becomes a message, which its author knows
         self._driven.take(turn)
         return await self._what_is_new()
@@ -113,7 +114,7 @@ class Session:
 
     def turn(self, message: Mapping[str, Any]) -> AssistantTurn:
         """A turn out of an assistant message in OpenAI's form. Raises `InputError` naming the field."""
-        return turn_of(message, self._turns)
+        return turn_of(message, self.turns)
 
     async def _what_is_new(self) -> Step:
         assert self._playing is not None

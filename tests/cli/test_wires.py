@@ -1,0 +1,88 @@
+"""serve http: a process that serves episodes, and the run folder in which they are found afterwards."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from synthagent.simulation.episode import prepare
+from synthagent.simulation.scripted_agents import scripted
+from synthagent.storage.task_file import read_tasks
+from tests.serve.driving import drive
+
+
+@contextmanager
+def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """`synthagent serve ...` on a free port, as a process, and its address."""
+    command = [sys.executable, "-m", "synthagent.cli.main", "serve", *map(str, words), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        line = process.stderr.readline()
+        assert "http://" in line, line + process.stderr.read()
+        yield f"http://{line.partition('http://')[2].partition('/')[0]}", process
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        process.stderr.close()
+
+
+async def sent(session: aiohttp.ClientSession, url: str, body: Any = None) -> Any:
+    async with session.post(url, json=body or {}) as response:
+        assert response.status in (200, 201), await response.text()
+        return await response.json()
+
+
+async def played(url: str, tasks: Path, name: str) -> dict[str, Any]:
+    """The next task, played by a scripted agent over HTTP."""
+    async with aiohttp.ClientSession() as client:
+        opened = await sent(client, f"{url}/sessions")
+        [task] = [task for task in read_tasks(tasks) if task.id == opened["task_id"]]
+        at = f"{url}/sessions/{opened['session']}"
+
+        async def turn(message: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+            step = await sent(client, f"{at}/step", {"message": message})
+            return step["messages"], step["done"]
+
+        await drive(task, opened["messages"], scripted(name, prepare(task)), turn)
+        return await sent(client, f"{at}/close")
+
+
+def scores(run: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in (run / "scores.jsonl").read_bytes().splitlines()]
+
+
+async def test_an_episode_played_over_http_is_in_the_run_folder_when_the_server_stops(cli, tasks, tmp_path: Path):
+    run = tmp_path / "run"
+    with serving("http", tasks, "--out", run, "--name", "mine") as (url, process):
+        first = await played(url, tasks, "reference")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    assert first["reward"] == 1.0
+    assert first["verdicts"]["subgoals"]
+    with serving("http", tasks, "--out", run, "--name", "mine", "--resume", "--no-detail") as (url, _):
+        again = await played(url, tasks, "done")
+    assert "verdicts" not in again
+    assert (again["task_id"], again["sample"]) == (first["task_id"], 1), "try 0 is there already"
+    kept = {(one["score"]["task_id"], one["score"]["sample"]): one["score"]["reward"] for one in scores(run)}
+    assert kept == {(first["task_id"], 0): 1.0, (first["task_id"], 1): again["reward"]}
+    [line] = cli("report", run, "--json").json
+    assert (line["agent"], line["episodes"]) == ("mine", 2)
+
+
+@pytest.mark.parametrize("wire", ["http"])
+def test_what_cannot_be_served_is_told_at_once(cli, tasks: Path, tmp_path: Path, monkeypatch, wire: str):
+    monkeypatch.delenv("SYNTHAGENT_TOKEN", raising=False)
+    open_ = cli("serve", wire, tasks, "--host", "0.0.0.0")
+    assert (open_.code, "SYNTHAGENT_TOKEN" in open_.err) == (2, True)
+    (tmp_path / "empty.jsonl").touch()
+    empty = cli("serve", wire, tmp_path / "empty.jsonl")
+    assert (empty.code, "there is no task in it" in empty.err) == (2, True)
+    assert cli("serve", wire, tasks, "--user", "gpt").code == 2
