@@ -84,8 +84,48 @@ def serve_http(
     """Serve episodes over plain HTTP, for any language that sends JSON."""
     from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
-    from synthagent.cli.wires import Served, run_http
+    from synthagent.cli.wires import Place, Served, run_http
 
     with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode))
     asked = Served(tasks, with_, name, seed, out, resume, sessions, idle)
-    run_http(asked, config, host, port, rate, detail=detail)
+    run_http(asked, config, Place(host, port, rate), detail=detail)
+
+
+@serve.command("mcp")
+def serve_mcp(
+    tasks: TaskFile,
+    task: Annotated[str | None, typer.Option(help="The task, by its id; over HTTP it may be left out.")] = None,
+    http: Annotated[bool, typer.Option("--http", help="Listen, instead of speaking over stdin and stdout.")] = False,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8713,
+    user: User = "facts",
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    faults: Faults = 0.0,
+    judge: JudgeRole = None,
+    judge_mode: JudgeWay = "checks",
+    name: Name = "served",
+    seed: Seed = 0,
+    out: Out = None,
+    resume: Resume = False,
+    sessions: Sessions = 4096,
+    idle: Idle = 900.0,
+    rate: Rate = None,
+    detail: Detail = True,
+    config: Config = None,
+) -> None:
+    """Serve episodes to MCP clients: a task's tools, its user, and the reward."""
+    from synthagent.cli.bench import bench
+    from synthagent.cli.casting import others
+    from synthagent.cli.wires import Place, Served, run_mcp_http, run_mcp_stdio
+    from synthagent.errors import InputError
+
+    if not http and task is None:
+        raise InputError("--task is missing", way_out="name a task's id, or serve all of them with --http")
+    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode))
+    asked = Served(tasks, with_, name, seed, out, resume, sessions, idle, task, keep_late=True)
+    if http:
+        run_mcp_http(asked, config, Place(host, port, rate), detail=detail)
+    else:
+        run_mcp_stdio(asked, config, detail=detail)

@@ -1,12 +1,14 @@
 """What serves episodes over a wire: who plays besides the agent, and where what was played is kept."""
 
 import contextlib
+import importlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -19,12 +21,15 @@ from synthagent.config import Settings, settings
 from synthagent.errors import Blame, InputError
 from synthagent.rollouts.group import Outcome
 from synthagent.serve.access import TOKEN_ENV, checked_host
-from synthagent.serve.listening import Handler, Listening, Rate
+from synthagent.serve.listening import Listening, Rate
 from synthagent.serve.pool import Pool, sweeping
 from synthagent.serve.sessions import PROTOCOL, Company
 from synthagent.simulation.episode import Stage
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
+
+if TYPE_CHECKING:
+    from synthagent.serve.asgi import AsgiServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,13 @@ def _kept(
     return lambda outcome: folder.add(outcome.episode, outcome.score), [(key.task_id, key.sample) for key in there]
 
 
-async def listen(handler: Handler, host: str, port: int, rate: float | None, told: Callable[[str], str]) -> None:
+async def listen(server: "Listening | AsgiServer", told: Callable[[str], str]) -> None:
     """Serves until it is stopped by SIGINT or SIGTERM; `told`: URL -> the line that says how to use it."""
-    token = os.environ.get(TOKEN_ENV)
-    checked_host(host, token)
-    server = Listening(handler, host, port, token, rate=Rate(rate) if rate else None)
     try:
         try:
             await server.start()
         except OSError as error:
-            raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            raise InputError(f"cannot listen: {error.strerror or error}", way_out="choose another --port") from error
         say(told(server.url))
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
@@ -112,19 +114,111 @@ async def listen(handler: Handler, host: str, port: int, rate: float | None, tol
             await server.stop()
 
 
-def run_http(asked: Served, config: Path | None, host: str, port: int, rate: float | None, *, detail: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server listens, and how often it may be asked."""
+
+    host: str
+    port: int
+    rate: float | None = None
+
+    @property
+    def token(self) -> str | None:
+        """What everybody must carry. Raises `InputError` for a host beyond loopback without one."""
+        token = os.environ.get(TOKEN_ENV)
+        checked_host(self.host, token)
+        return token
+
+    @property
+    def limit(self) -> Rate | None:
+        """Of requests."""
+        return Rate(self.rate) if self.rate else None
+
+
+def run_http(asked: Served, config: Path | None, place: Place, *, detail: bool) -> None:
     """`serve http`. Raises `InputError`."""
-    checked_host(host, os.environ.get(TOKEN_ENV))
-    chosen = settings(config, {})
+    token, chosen = place.token, settings(config, {})
 
     async def served() -> None:
         from synthagent.serve.http_api import HttpApi
 
         async with pool_of(asked, chosen) as pool:
             count = len(pool.tasks)
+            handler = HttpApi(pool, detail=detail).handle
             await listen(
-                HttpApi(pool, detail=detail).handle, host, port, rate,
+                Listening(handler, place.host, place.port, token, rate=place.limit),
                 lambda url: f"{count} tasks are served: POST {url}/sessions opens an episode; see {url}/openapi.json",
-            )  # fmt: skip
+            )
 
-    anyio.run(served)
+    _run(served)
+
+
+def run_mcp_http(asked: Served, config: Path | None, place: Place, *, detail: bool) -> None:
+    """`serve mcp --http`. Raises `InputError`, also without the extra `mcp`."""
+    needs("mcp", "mcp.server.lowlevel", "uvicorn")
+    token, chosen = place.token, settings(config, {})
+
+    async def served() -> None:
+        from synthagent.serve.asgi import AsgiServer
+        from synthagent.serve.mcp_http import McpHttp
+
+        async with pool_of(asked, chosen) as pool:
+            app, count = McpHttp(pool, detail=detail), len(pool.tasks)
+            try:
+                await listen(
+                    AsgiServer(app, place.host, place.port, token, rate=place.limit),
+                    lambda url: f"{count} tasks are served: POST {url}/sessions opens an episode at {url}/mcp/SESSION",
+                )
+            finally:
+                await app.aclose()
+
+    _run(served)
+
+
+def run_mcp_stdio(asked: Served, config: Path | None, *, detail: bool) -> None:
+    """`serve mcp --task ID`. Ends when the client is gone. Raises `InputError`, also without the extra `mcp`."""
+    needs("mcp", "mcp.server.lowlevel")
+    chosen = settings(config, {})
+
+    async def served() -> None:
+        from synthagent.serve.mcp_episode import McpEpisode
+        from synthagent.serve.mcp_stdio import serve_stdio
+
+        async with pool_of(asked, chosen) as pool:
+            episode = McpEpisode(pool, pool.open(asked.task), detail=detail)
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_until_told, group.cancel_scope)
+                    await serve_stdio(episode)
+                    group.cancel_scope.cancel()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await episode.leave()
+
+    _run(served)
+
+
+async def _until_told(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+def _run(served: Callable[[], Awaitable[None]]) -> None:
+    """Runs a server. What went wrong comes out as itself, and not in the groups of the tasks it ran in."""
+    try:
+        anyio.run(served)
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
+def needs(extra: str, *modules: str) -> None:
+    """Raises `InputError` if an extra is not there."""
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"this needs the extra {extra}: {error}", way_out=f"pip install 'synthagent[{extra}]'") from error

@@ -48,6 +48,11 @@ class Rate:
             known.popitem(last=False)
         return allowed
 
+    def refusal(self) -> Refused:
+        """What whoever asks too often is told."""
+        reason = f"more than {self.per_second:g} requests a second"
+        return Refused(429, reason, code="rate", headers={"Retry-After": "1"})
+
 
 _MOST_PEERS = 10_000
 
@@ -95,13 +100,11 @@ class Listening:
             if why is not None:
                 raise Refused(403, why)
             if self._rate is not None and not self._rate.takes(request.remote or ""):
-                reason = f"more than {self._rate.per_second:g} requests a second"
-                raise Refused(429, reason, code="rate", headers={"Retry-After": "1"})
+                raise self._rate.refusal()
             return await self._handler(request, await self._body(request))
         except Refused as refused:
-            error: dict[str, Any] = {"message": refused.reason, "type": "refused", "code": refused.code or None}
             return web.Response(
-                status=refused.status, body=orjson.dumps({"error": error}), content_type="application/json",
+                status=refused.status, body=orjson.dumps(refused_error(refused)), content_type="application/json",
                 headers=refused.headers,
             )  # fmt: skip
 
@@ -113,6 +116,11 @@ class Listening:
                 raise Refused(413, f"a request of more than {self._largest} bytes")
             parts.append(part)
         return b"".join(parts)
+
+
+def refused_error(refused: Refused) -> dict[str, Any]:
+    """The body of a refusal."""
+    return {"error": {"message": refused.reason, "type": "refused", "code": refused.code or None}}
 
 
 def answer(value: Any, status: int = 200) -> "web.Response":

@@ -116,6 +116,10 @@ class Pool:
         found.used = self._clock()
         return found
 
+    def has(self, id_: str) -> bool:
+        """Whether this session is open."""
+        return id_ in self._open
+
     async def close(self, opened: Open, answer: str = "") -> Outcome:
         """Ends a session and hands its outcome to the sink, once."""
         async with opened.lock:

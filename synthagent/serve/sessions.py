@@ -70,6 +70,11 @@ class Session:
         return tools_for(self.task.brief, PROTOCOL)
 
     @property
+    def begun(self) -> bool:
+        """Whether it was started."""
+        return self._playing is not None
+
+    @property
     def done(self) -> bool:
         """Whether the episode has ended."""
         return self._playing is not None and self._playing.done()

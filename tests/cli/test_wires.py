@@ -1,10 +1,6 @@
 """serve http: a process that serves episodes, and the run folder in which they are found afterwards."""
 
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +12,7 @@ from synthagent.simulation.episode import prepare
 from synthagent.simulation.scripted_agents import scripted
 from synthagent.storage.task_file import read_tasks
 from tests.serve.driving import drive
-
-
-@contextmanager
-def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """`synthagent serve ...` on a free port, as a process, and its address."""
-    command = [sys.executable, "-m", "synthagent.cli.main", "serve", *map(str, words), "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        line = process.stderr.readline()
-        assert "http://" in line, line + process.stderr.read()
-        yield f"http://{line.partition('http://')[2].partition('/')[0]}", process
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        process.stderr.close()
+from tests.serve.processes import serving
 
 
 async def sent(session: aiohttp.ClientSession, url: str, body: Any = None) -> Any:
