@@ -25,7 +25,7 @@ from synthagent.cli.options import (
     Tools,
     User,
 )
-from synthagent.cli.serve_commands import serve
+from synthagent.cli.serve_commands import export, serve
 from synthagent.cli.simulator_commands import audit, maps, select
 
 INTERRUPTED = 130
@@ -321,6 +321,7 @@ app.command()(scoring_commands.demos)
 app.command()(scoring_commands.rubrics)
 app.command()(scoring_commands.score)
 app.command()(scoring_commands.report)
+app.command()(export)
 app.command()(training_commands.sft)
 app.command()(training_commands.train)
 

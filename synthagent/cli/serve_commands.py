@@ -1,11 +1,11 @@
-"""The group `serve`: what other processes use over a wire. Only words and wiring here, as in `main`."""
+"""The group `serve`, and `export`: what other processes and tools use. Only words and wiring here, as in `main`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Config, JudgeRole, JudgeWay, Mode, Store, TaskFile, Tools, User
+from synthagent.cli.options import Config, Json, JudgeRole, JudgeWay, Mode, Store, TaskFile, Tools, User
 
 serve = typer.Typer(help="What other processes use over a wire.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -129,3 +129,49 @@ def serve_mcp(
         run_mcp_http(asked, config, Place(host, port, rate), detail=detail)
     else:
         run_mcp_stdio(asked, config, detail=detail)
+
+
+@serve.command("openenv")
+def serve_openenv(
+    tasks: TaskFile,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8714,
+    user: User = "facts",
+    tools: Tools = None,
+    map_: Mode = "state",
+    map_store: Store = None,
+    faults: Faults = 0.0,
+    judge: JudgeRole = None,
+    judge_mode: JudgeWay = "checks",
+    name: Name = "served",
+    seed: Seed = 0,
+    out: Out = None,
+    resume: Resume = False,
+    sessions: Sessions = 4096,
+    idle: Idle = 900.0,
+    rate: Rate = None,
+    detail: Detail = True,
+    config: Config = None,
+) -> None:
+    """Serve episodes as an OpenEnv environment."""
+    from synthagent.cli.bench import bench
+    from synthagent.cli.casting import others
+    from synthagent.cli.wires import Place, Served, run_openenv
+
+    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode))
+    asked = Served(tasks, with_, name, seed, out, resume, sessions, idle)
+    run_openenv(asked, config, Place(host, port, rate), detail=detail)
+
+
+def export(
+    source: Annotated[Path, typer.Argument(help="A task file, or a run folder.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    to: Annotated[str, typer.Option(help="verifiers, nemo-gym, verl, sft, atif or hf.", show_default=False)],
+    name: Annotated[str, typer.Option(help="What the package or the data set is called.")] = "synthagent_tasks",
+    threshold: Annotated[float, typer.Option(help="sft: least reward of an episode.", min=0, max=1)] = 1.0,
+    json: Json = False,
+) -> None:
+    """Write tasks or episodes in the form that another tool reads."""
+    from synthagent.cli.export import run_export
+
+    run_export(source, out, to, name, threshold, json)

@@ -175,6 +175,26 @@ def run_mcp_http(asked: Served, config: Path | None, place: Place, *, detail: bo
     _run(served)
 
 
+def run_openenv(asked: Served, config: Path | None, place: Place, *, detail: bool) -> None:
+    """`serve openenv`. Raises `InputError`, also without the extra `openenv`."""
+    needs("openenv", "openenv.core.env_server", "uvicorn")
+    token, chosen = place.token, settings(config, {})
+
+    async def served() -> None:
+        from synthagent.serve.asgi import AsgiServer
+        from synthagent.serve.openenv_app import application
+
+        async with pool_of(asked, chosen) as pool:
+            count = len(pool.tasks)
+            app = application(pool, sessions=asked.sessions, detail=detail)
+            await listen(
+                AsgiServer(app, place.host, place.port, token, rate=place.limit),
+                lambda url: f"{count} tasks are served: an OpenEnv client connects to {url}",
+            )
+
+    _run(served)
+
+
 def run_mcp_stdio(asked: Served, config: Path | None, *, detail: bool) -> None:
     """`serve mcp --task ID`. Ends when the client is gone. Raises `InputError`, also without the extra `mcp`."""
     needs("mcp", "mcp.server.lowlevel")
@@ -221,4 +241,6 @@ def needs(extra: str, *modules: str) -> None:
         for module in modules:
             importlib.import_module(module)
     except ImportError as error:
-        raise InputError(f"this needs the extra {extra}: {error}", way_out=f"pip install 'synthagent[{extra}]'") from error
+        raise InputError(
+            f"this needs the extra {extra}: {error}", way_out=f"pip install 'synthagent[{extra}]'"
+        ) from error
