@@ -1,7 +1,7 @@
 """Episodes in the Agent Trajectory Interchange Format, version 1.7, which Harbor and others read.
 
-Format: https://harborframework.com/docs/trajectory-format. One JSON document an episode. What the format has no place for
-(score, stop reason, our ids) stands under `extra`.
+Format: https://harborframework.com/docs/trajectory-format. One JSON document an episode. What the format has no place
+for (score, stop reason, our ids) stands under `extra`.
 """
 
 from typing import Any

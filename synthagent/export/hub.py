@@ -113,10 +113,10 @@ Domains: {places}. Teachers: {teachers}. Licence of the teachers' output: {licen
 
 ## Use
 
-Write the field `task` of each row, a line each, into a file `tasks.jsonl`; then `synthagent rollout tasks.jsonl` plays the
-tasks, and `synthagent serve` puts them behind MCP, OpenEnv or HTTP.
+Write the field `task` of each row, a line each, into a file `tasks.jsonl`; then `synthagent rollout tasks.jsonl` plays
+the tasks, and `synthagent serve` puts them behind MCP, OpenEnv or HTTP.
 
 The field `task` holds what the agent must not see: the user's facts, the rubric and a reference solution. Show an agent
-`instruction`, `rules` and `tools` only. Keep families whole when you split further. People, companies and data in the tasks
-are invented.
+`instruction`, `rules` and `tools` only. Keep families whole when you split further. People, companies and data in the
+tasks are invented.
 """

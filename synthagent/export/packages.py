@@ -59,8 +59,9 @@ def nemo_gym_package(name: str) -> Mapping[str, str]:
 def write_nemo_rows(name: str, tasks: Iterable[Task], write: Callable[[bytes], None]) -> int:
     """Writes the rows that NeMo Gym samples from, each with the task's own tools. Returns how many."""
     count = 0
-    for count, task in enumerate(tasks, start=1):
+    for task in tasks:
         write(orjson.dumps(nemo_row(name, task)) + b"\n")
+        count += 1
     return count
 
 
@@ -138,8 +139,8 @@ __all__ = ["Harness", "Tasks"]
 
 _VERIFIERS_README = """# {name}
 
-A taskset and harness of verifiers 0.4, written by `synthagent export`. Install it beside verifiers (`pip install .`), and
-name it as the taskset; its harness comes with it and needs no container:
+A taskset and harness of verifiers 0.4, written by `synthagent export`. Install it beside verifiers (`pip install .`),
+and name it as the taskset; its harness comes with it and needs no container:
 
 ```python
 import verifiers.v1 as vf
@@ -171,8 +172,8 @@ if __name__ == "__main__":
 
 _NEMO_README = """# {name}
 
-A resources server of NeMo Gym 0.7 for its `gymnasium_agent`, written by `synthagent export`. Copy this folder into NeMo Gym's
-`resources_servers`. `data/train.jsonl` has a row a task, with the task's own tools; `data/tasks.jsonl` the tasks themselves.
+A resources server of NeMo Gym 0.7 for its `gymnasium_agent`, written by `synthagent export`. Copy this folder into NeMo
+Gym's `resources_servers`. `data/train.jsonl` has a row a task, with the task's own tools; `data/tasks.jsonl` the tasks themselves.
 
 The reward is SynthAgent's. An episode without a score is answered with an error, and is never a zero.
 """
