@@ -173,7 +173,8 @@ if __name__ == "__main__":
 _NEMO_README = """# {name}
 
 A resources server of NeMo Gym 0.7 for its `gymnasium_agent`, written by `synthagent export`. Copy this folder into NeMo
-Gym's `resources_servers`. `data/train.jsonl` has a row a task, with the task's own tools; `data/tasks.jsonl` the tasks themselves.
+Gym's `resources_servers`. `data/train.jsonl` has a row a task, with the task's own tools; `data/tasks.jsonl` the tasks
+themselves.
 
 The reward is SynthAgent's. An episode without a score is answered with an error, and is never a zero.
 """

@@ -12,7 +12,7 @@ from synthagent.serve.access import checked_host, refusal
 from synthagent.serve.listening import LARGEST, Handler, Rate, Refused, refused_error
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    pass
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -89,7 +89,8 @@ def bridged(handler: Handler) -> App:
 
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            response: Any = await handler(_Asked(scope["method"], scope["path"]), await body_of(receive))
+            asked: Any = _Asked(scope["method"], scope["path"])
+            response: Any = await handler(asked, await body_of(receive))
         except Refused as refused:
             await _refuse(scope, receive, send, refused)
             return
@@ -145,7 +146,7 @@ class AsgiServer:
         self._server.capture_signals = contextlib.nullcontext  # whoever starts us hears them, and stops us
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         while not self._server.started and not self._serving.done():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 (uvicorn has a flag and no event)
         if self._serving.done():
             await self._serving
             raise OSError("the server ended before it began")

@@ -1,7 +1,7 @@
 """An episode as an MCP server: any MCP agent can be dropped into a task's world.
 
 Each tool call is a turn of its own, since MCP calls one tool at a time. `ask_user` is a tool; what the protocol `tools`
-has as a message without a tool call, the final answer, is the tool `finish`, which ends the episode and gives the reward.
+has as a message without a tool call, the final answer, is the tool `finish`: it ends the episode and gives the reward.
 """
 
 import json

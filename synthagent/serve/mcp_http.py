@@ -1,7 +1,7 @@
 """`serve mcp --http`: many MCP clients at once, one path and one episode each.
 
-`POST /sessions`, as of `serve http`, opens an episode; `/mcp/SESSION` is its MCP server. The path names the episode because
-nothing else does in every version of MCP: since 2026-07-28 each request stands alone, without a session id.
+`POST /sessions`, as of `serve http`, opens an episode; `/mcp/SESSION` is its MCP server. The path names the episode
+because nothing else does in every version of MCP: since 2026-07-28 each request stands alone, without a session id.
 """
 
 import asyncio

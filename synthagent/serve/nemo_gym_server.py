@@ -1,7 +1,7 @@
 """Episodes as a NeMo Gym 0.7 resources server, for its gymnasium agent: its model plays, our loop and our rewards.
 
-A folder written by `synthagent export --to nemo-gym` subclasses it with the path of its tasks. NeMo Gym is imported in this
-module and nowhere else.
+A folder written by `synthagent export --to nemo-gym` subclasses it with the path of its tasks. NeMo Gym is imported in
+this module and nowhere else.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Episodes as a verifiers 0.4 taskset and harness: its model plays, our loop and our rewards.
 
-A package written by `synthagent export --to verifiers` subclasses the two with the path of its tasks. The harness runs in
-process, without a container: every turn is asked of verifiers' interception endpoint, which records it.
+A package written by `synthagent export --to verifiers` subclasses the two with the path of its tasks. The harness runs
+in process, without a container: every turn is asked of verifiers' interception endpoint, which records it.
 
 verifiers is imported in this module and nowhere else.
 """
