@@ -145,8 +145,8 @@ class AsgiServer:
         self._server = uvicorn.Server(config)
         self._server.capture_signals = contextlib.nullcontext  # whoever starts us hears them, and stops us
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
-        while not self._server.started and not self._serving.done():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 (uvicorn has a flag and no event)
+        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 (uvicorn has a flag, no event)
+            await asyncio.sleep(0.01)
         if self._serving.done():
             await self._serving
             raise OSError("the server ended before it began")

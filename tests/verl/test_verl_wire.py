@@ -3,6 +3,7 @@
 import asyncio
 
 import anyio
+import numpy as np
 from verl.experimental.agent_loop.agent_loop import AgentLoopWorker
 
 from synthagent.schema.scores import Scored
@@ -32,7 +33,7 @@ def test_verl(tmp_path):
     async def run():
         worker = AgentLoopWorker(config, server)
         rows = batch_of(config, worker.tokenizer, 1)
-        rows.non_tensor_batch["session_id"] = [0] * len(rows)
+        rows.non_tensor_batch["session_id"] = np.zeros(len(rows), dtype=object)
         return await worker.generate_sequences(rows)
 
     output = asyncio.run(run())

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from synthagent import __version__
 from synthagent.rollouts.group import roll
 from synthagent.schema.episodes import Limits
 from synthagent.schema.scores import Scored
@@ -80,7 +81,8 @@ async def agree(wire: str, peer: str, scores: Iterable[Scored]) -> None:
     assert {score.task_id: score.reward for score in found} == rewards
     assert len(set(rewards.values())) > 2, "these tasks tell good play from bad"
     assert reward_hash(found) == reward_hash(expected)
-    note(wire, {"reward_hash": reward_hash(found), "peer": peer, "peer_version": version(peer)})
+    known = __version__ if peer == "synthagent" else version(peer)
+    note(wire, {"reward_hash": reward_hash(found), "peer": peer, "peer_version": known})
 
 
 def note(wire: str, what: Mapping[str, Any]) -> None:
