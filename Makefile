@@ -12,7 +12,7 @@ VERIFIERS_VENV ?= .venv-verifiers
 WIRES_OUT := $(CURDIR)/runs/wires
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train test-verl test-wires train-demo check bench test-mutants clean
+.PHONY: quickstart install test test-train test-harness test-verl test-wires train-demo check bench test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -54,6 +54,10 @@ test-verl: ## Training through verl, with Ray and without a GPU: a few minutes.
 	$(VERL_VENV)/bin/python -c "import torch" 2>/dev/null || $(VERL_VENV)/bin/python -m pip install --quiet $(TORCH_SPEC)
 	$(VERL_VENV)/bin/python -m pip install --quiet --editable '.[dev,verl]'
 	$(VERL_VENV)/bin/python -m pytest tests/verl
+
+test-harness: install ## The official harnesses, with doubles of models: installs both, then minutes without a GPU.
+	$(BIN)/python -m synthagent.evaluation.harness_setup bfcl tau2
+	$(BIN)/python -m pytest tests/harness -m slow
 
 define peer-tests
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)

@@ -1,6 +1,8 @@
 """Where strangers extend SynthAgent: entry points, loaded by name when they are asked for.
 
 Groups:
+- `synthagent.benchmarks`: a suite for `eval run --suite NAME`; a callable without arguments that gives an
+  `evaluation.suites.Benchmark`.
 - `synthagent.models`: a scheme for `--agent SCHEME:ARGUMENT`; a callable `(argument, settings) -> ChatModel`.
 - `synthagent.trainers`: a name for `train --trainer NAME`; a coroutine function that takes a `training.job.Job`.
 """
@@ -10,7 +12,7 @@ from typing import Any
 
 from synthagent.errors import InputError
 
-GROUPS = ("synthagent.models", "synthagent.trainers")
+GROUPS = ("synthagent.benchmarks", "synthagent.models", "synthagent.trainers")
 
 
 def names(group: str) -> list[str]:

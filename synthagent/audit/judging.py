@@ -108,7 +108,7 @@ def _used(criterion: Criterion) -> Iterator[str]:
 async def judgment(one: Subject, episode: Episode, scoring: Scoring, draw: int, *, everything: bool) -> Judgment:
     """One repetition. `everything`: the judge is also asked about what has a check, which decides all the same."""
     task = one.stage.task
-    asked = opened(task.rubric, task.brief, all_=everything or scoring.paper)
+    asked = opened(task.rubric, task.brief, all_=everything or scoring.paper(one.stage))
     worth, rulings = await ruled(one.stage, episode, scoring, asked)
     return Judgment(
         agent=episode.agent,

@@ -19,6 +19,7 @@ from synthagent.llm.ledger import Ledger, metered
 from synthagent.llm.model import ChatModel
 from synthagent.llm.prices import price_of
 from synthagent.llm.structured import Ladder, Structured
+from synthagent.scoring.answers import MathAnswers
 from synthagent.simulation.agent import ToolForm
 from synthagent.simulation.scripted_agents import AGENTS
 
@@ -208,6 +209,9 @@ class Models:
     def __init__(self, stack: AsyncExitStack, settings: Settings, environ: Mapping[str, str] = os.environ):
         self.ledger = Ledger()
         """What users, tools and judges were asked; the agents' tokens are in their episodes."""
+        self.answers = MathAnswers()
+        """Who compares final answers as mathematics; no process is begun before there is one to compare."""
+        stack.push_async_callback(self.answers.aclose)
         self._stack, self._settings, self._environ = stack, settings, environ
         self._open: dict[Role, tuple[ChatModel, ToolForm]] = {}
         self._ladders: dict[Role, Ladder] = {}

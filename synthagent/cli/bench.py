@@ -61,9 +61,9 @@ async def scoring_of(who: Bench, chosen: Settings, models: Models, draw: int = 0
     except ValueError as error:
         raise InputError(str(error)) from error
     if who.judge is None:
-        return Scoring(None, chosen.reward, chosen.reward_weights)
+        return Scoring(None, chosen.reward, chosen.reward_weights, models.answers)
     asked = await models.structured(who.judge, "judge", chosen.judge_temperature, chosen.judge_tokens)
     warm = max(chosen.judge_temperature, WARM)
     voting = await models.structured(who.judge, "judge", warm, chosen.judge_tokens)
     judge = Judge(asked, who.judge.name, who.mode, voting=voting, votes=chosen.judge_votes, draw=draw)
-    return Scoring(judge, chosen.reward, chosen.reward_weights)
+    return Scoring(judge, chosen.reward, chosen.reward_weights, models.answers)

@@ -13,6 +13,7 @@ from synthagent import prompts
 from synthagent.cli.agents import Models, Role, role
 from synthagent.cli.bench import NOBODY, Bench, scoring_of
 from synthagent.cli.console import say
+from synthagent.cli.services import NOTHING, Serving, served
 from synthagent.config import Settings
 from synthagent.errors import EpisodeFailure, InputError
 from synthagent.llm.ledger import Ledger
@@ -20,13 +21,13 @@ from synthagent.rollouts.group import Casting
 from synthagent.schema.messages import Protocol
 from synthagent.scoring.scorer import Scoring
 from synthagent.serve.access import TOKEN_ENV
-from synthagent.simulation.agent import Agent, ToolForm
+from synthagent.simulation.agent import REASONING, Agent, ToolForm
 from synthagent.simulation.episode import Cast, Stage, facts_user
 from synthagent.simulation.faults import Faults
 from synthagent.simulation.map_store import MapStore
 from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
 from synthagent.simulation.model_user import ModelUser, user_fingerprints
-from synthagent.simulation.response_map import MapMode, ResponseMap
+from synthagent.simulation.response_map import MapMode, ResponseMap, Tools
 from synthagent.simulation.scripted_agents import scripted
 from synthagent.simulation.tool_model import CALL, SYSTEM, ToolModel
 from synthagent.simulation.users import User
@@ -53,6 +54,8 @@ class Others:
     bench: Bench = NOBODY
     strict: bool = True
     """Whether a user's error is asked for again and then fails the episode, or only noted."""
+    serving: Serving = NOTHING
+    """What answers tools that are real services."""
 
     @property
     def models(self) -> list[Role]:
@@ -68,12 +71,13 @@ class Others:
     def prompts(self) -> dict[str, str]:
         """Prompt -> fingerprint, of those that are used."""
         tools = {name: prompts.fingerprint(name) for name in (SYSTEM, CALL)} if self.tools else {}
-        return {**tools, **(user_fingerprints() if self.user else {}), **self.bench.prompts}
+        opening = {REASONING: prompts.fingerprint(REASONING)} if self.serving.reasoning else {}
+        return {**tools, **opening, **(user_fingerprints() if self.user else {}), **self.bench.prompts}
 
 
 def others(
     user: str, tools: str | None, mode: str, store: str | None, tasks: Path, faults: float, *, lint: bool = True,
-    strict: bool = True, bench: Bench = NOBODY,
+    strict: bool = True, bench: Bench = NOBODY, serving: Serving = NOTHING,
 ) -> Others:  # fmt: skip
     """What the options say. Without a store, the map lies beside the tasks. Raises `InputError`."""
     if mode not in MODES:
@@ -89,6 +93,7 @@ def others(
         lint=lint,
         bench=bench,
         strict=strict,
+        serving=serving,
     )
 
 
@@ -103,6 +108,9 @@ class Troupe:
 
     user: Callable[[Stage, int], User]
     tools: ResponseMap | None
+    """Who simulates tools."""
+    answering: Tools | None
+    """Who answers tools without a program, simulated or real."""
     faults: Callable[[Stage, int], Faults | None]
 
 
@@ -147,8 +155,11 @@ async def troupe(with_: Others, settings: Settings, seed: int, models: Models) -
     def faults(stage: Stage, sample: int) -> Faults | None:
         return Faults(with_.faults, seed, stage.task.id, sample) if with_.faults else None
 
-    async with mapped(with_, settings, models) as tools:
-        yield Troupe(user, tools, faults)
+    async with (
+        mapped(with_, settings, models) as tools,
+        served(with_.serving, tools, with_.mode, with_.store) as answering,
+    ):
+        yield Troupe(user, tools, answering, faults)
 
 
 @asynccontextmanager
@@ -200,7 +211,7 @@ async def casting(
 
         def cast_(stage: Stage, sample: int) -> Cast:
             user, faults = all_.user(stage, sample), all_.faults(stage, sample)
-            return Cast(agent(stage, sample), user, protocol, form, all_.tools, faults)
+            return Cast(agent(stage, sample), user, protocol, form, all_.answering, faults)
 
         yield Company(cast_, scoring, all_.tools, models.ledger)
 

@@ -123,14 +123,14 @@ def _verl(wanted: Wanted) -> dict[str, Any]:
 
 def _verifiers(wanted: Wanted) -> dict[str, Any]:
     tasks = list(_tasks(wanted.source))
-    packages.refuse_simulated(tasks)
+    packages.refuse_unanswered(tasks)
     _write(wanted.out, packages.verifiers_package(wanted.name))
     return _done(write_tasks(wanted.out / wanted.name / packages.TASKS, tasks))
 
 
 def _nemo_gym(wanted: Wanted) -> dict[str, Any]:
     tasks = list(_tasks(wanted.source))
-    packages.refuse_simulated(tasks)
+    packages.refuse_unanswered(tasks)
     _write(wanted.out, packages.nemo_gym_package(wanted.name))
     data = make_folder(wanted.out / "resources_servers" / wanted.name / "data")
     write_tasks(data / packages.TASKS, tasks)

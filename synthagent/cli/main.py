@@ -1,6 +1,7 @@
 """The command line. Only words and wiring here: each command imports what it needs when it runs.
 
-Exit codes: 0 done; 1 done, with objections or regressions; 2 wrong input; 3 could not be finished; 130 interrupted.
+Exit codes: 0 done; 1 done, with objections or regressions; 2 wrong input; 3 could not be finished; 4 a suite of an
+evaluation failed; 130 interrupted.
 """
 
 import gc
@@ -10,8 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from synthagent.cli import scoring_commands, training_commands
+from synthagent.cli import question_commands, scoring_commands, training_commands
 from synthagent.cli.corpus_commands import corpus
+from synthagent.cli.evaluation_commands import evaluation
 from synthagent.cli.options import (
     Config,
     Formula,
@@ -20,9 +22,12 @@ from synthagent.cli.options import (
     JudgeWay,
     Knob,
     Mode,
+    Python,
+    Search,
     Store,
     TaskFile,
     Tools,
+    UnsafeLocal,
     User,
 )
 from synthagent.cli.serve_commands import export, serve
@@ -45,6 +50,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(maps, name="map")
 app.add_typer(serve, name="serve")
 app.add_typer(corpus, name="corpus")
+app.add_typer(evaluation, name="eval")
 
 
 @app.command()
@@ -263,6 +269,7 @@ def split(
 
 
 app.command()(select)
+app.command("synth-reasoning")(question_commands.synth_reasoning)
 
 
 @app.command()
@@ -279,6 +286,9 @@ def rollout(
     judge: JudgeRole = None,
     judge_mode: JudgeWay = "checks",
     reward: Formula = None,
+    search: Search = None,
+    python: Python = "auto",
+    unsafe_local: UnsafeLocal = False,
     n: Annotated[int, typer.Option("-n", help="Episodes a task.", min=1)] = 1,
     protocol: Annotated[str, typer.Option(help="text, tools or tags.")] = "text",
     limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
@@ -307,13 +317,17 @@ def rollout(
     from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
     from synthagent.cli.rollout import run_rollout
+    from synthagent.cli.services import serving
 
     options = {
         "in_flight": in_flight, "temperature": temperature, "max_tokens": max_tokens, "turns": turns, "tokens": tokens,
         "malformed": malformed, "errors": errors, "seconds": seconds, "key_env": key_env,
         "request_timeout": request_timeout, "threads": threads, "tool_form": tool_form, "reward": reward,
     }  # fmt: skip
-    with_ = others(user, tools, map_, map_store, tasks, faults, lint=lint, bench=bench(judge, judge_mode))
+    with_ = others(
+        user, tools, map_, map_store, tasks, faults, lint=lint, bench=bench(judge, judge_mode),
+        serving=serving(search, python, unsafe_local=unsafe_local),
+    )  # fmt: skip
     run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)
 
 

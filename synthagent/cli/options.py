@@ -16,6 +16,13 @@ Store = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")]
 Knob = Annotated[str | None, typer.Option(help="Range such as 2 or 1-3; overrides the difficulty.")]
+Search = Annotated[
+    str | None, typer.Option("--search", help="What answers searches: corpus:FILE, serper, tavily or searxng:URL.")
+]
+Python = Annotated[str, typer.Option("--python", help="What runs Python: auto, monty, bwrap or unsafe-local.")]
+UnsafeLocal = Annotated[
+    bool, typer.Option("--unsafe-local", help="Run Python without a sandbox, on a machine that may be lost.")
+]
 JudgeRole = Annotated[str | None, typer.Option("--judge", help="The model that decides what code cannot see.")]
 JudgeWay = Annotated[
     str, typer.Option("--judge-mode", help="checks, or paper: the judge decides everything, as in the paper.")

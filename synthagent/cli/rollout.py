@@ -4,6 +4,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -16,6 +17,7 @@ from synthagent.cli.bench import scoring_of, waiting
 from synthagent.cli.casting import FACTS, Others, casting
 from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.report import print_report
+from synthagent.cli.services import fitted
 from synthagent.config import Settings, settings
 from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError
 from synthagent.evaluation.report import lines
@@ -41,9 +43,11 @@ def run_rollout(
     spoken = protocol_of(protocol)
     chosen = settings(config, options)
     roles = [role(text) for text in agents]
-    manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
+    # Before there is a folder in the way of another try.
     if not (resume and (out / "manifest.json").exists()):
-        check_simulated(islice(read_tasks(tasks), limit), with_)  # before there is a folder in the way of another try
+        check_simulated(islice(read_tasks(tasks), limit), with_)
+    with_ = replace(with_, serving=fitted(with_.serving, islice(read_tasks(tasks), limit)))
+    manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
         roll_into(folder, roles, spoken, chosen, with_)
@@ -92,8 +96,10 @@ def manifest_for(
         user=others.user.name if others.user else FACTS,
         tools=others.tools.name if others.tools else None,
         map=others.mode,
-        map_store=others.store if others.simulating else "",
+        map_store=others.store if others.simulating or others.serving.search else "",
         faults=others.faults,
+        search=others.serving.search,
+        python=others.serving.python,
         lint=others.lint,
         judge=others.bench.judge.name if others.bench.judge else None,
         judge_mode=others.bench.mode,

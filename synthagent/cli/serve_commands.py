@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Config, Json, JudgeRole, JudgeWay, Mode, Store, TaskFile, Tools, User
+from synthagent.cli.options import (
+    Config,
+    Json,
+    JudgeRole,
+    JudgeWay,
+    Mode,
+    Python,
+    Search,
+    Store,
+    TaskFile,
+    Tools,
+    UnsafeLocal,
+    User,
+)
 
 serve = typer.Typer(help="What other processes use over a wire.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -71,6 +84,9 @@ def serve_http(
     faults: Faults = 0.0,
     judge: JudgeRole = None,
     judge_mode: JudgeWay = "checks",
+    search: Search = None,
+    python: Python = "auto",
+    unsafe_local: UnsafeLocal = False,
     name: Name = "served",
     seed: Seed = 0,
     out: Out = None,
@@ -84,9 +100,11 @@ def serve_http(
     """Serve episodes over plain HTTP, for any language that sends JSON."""
     from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
+    from synthagent.cli.services import serving
     from synthagent.cli.wires import Place, Served, run_http
 
-    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode))
+    services = serving(search, python, unsafe_local=unsafe_local)
+    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode), serving=services)
     asked = Served(tasks, with_, name, seed, out, resume, sessions, idle)
     run_http(asked, config, Place(host, port, rate), detail=detail)
 
@@ -105,6 +123,9 @@ def serve_mcp(
     faults: Faults = 0.0,
     judge: JudgeRole = None,
     judge_mode: JudgeWay = "checks",
+    search: Search = None,
+    python: Python = "auto",
+    unsafe_local: UnsafeLocal = False,
     name: Name = "served",
     seed: Seed = 0,
     out: Out = None,
@@ -118,12 +139,14 @@ def serve_mcp(
     """Serve episodes to MCP clients: a task's tools, its user, and the reward."""
     from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
+    from synthagent.cli.services import serving
     from synthagent.cli.wires import Place, Served, run_mcp_http, run_mcp_stdio
     from synthagent.errors import InputError
 
     if not http and task is None:
         raise InputError("--task is missing", way_out="name a task's id, or serve all of them with --http")
-    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode))
+    services = serving(search, python, unsafe_local=unsafe_local)
+    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode), serving=services)
     asked = Served(tasks, with_, name, seed, out, resume, sessions, idle, task, keep_late=True)
     if http:
         run_mcp_http(asked, config, Place(host, port, rate), detail=detail)
@@ -143,6 +166,9 @@ def serve_openenv(
     faults: Faults = 0.0,
     judge: JudgeRole = None,
     judge_mode: JudgeWay = "checks",
+    search: Search = None,
+    python: Python = "auto",
+    unsafe_local: UnsafeLocal = False,
     name: Name = "served",
     seed: Seed = 0,
     out: Out = None,
@@ -156,9 +182,11 @@ def serve_openenv(
     """Serve episodes as an OpenEnv environment."""
     from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
+    from synthagent.cli.services import serving
     from synthagent.cli.wires import Place, Served, run_openenv
 
-    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode))
+    services = serving(search, python, unsafe_local=unsafe_local)
+    with_ = others(user, tools, map_, map_store, tasks, faults, bench=bench(judge, judge_mode), serving=services)
     asked = Served(tasks, with_, name, seed, out, resume, sessions, idle)
     run_openenv(asked, config, Place(host, port, rate), detail=detail)
 

@@ -4,24 +4,29 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from synthagent import __version__
+from synthagent.cli.casting import map_beside
 from synthagent.cli.console import print_json, print_table, progress, say
+from synthagent.cli.services import Serving, fitted
 from synthagent.cli.trainers import NEEDS_TORCH, refuse_unknown, run_verl, trainer_of
 from synthagent.cli.training_company import company
 from synthagent.config import Settings
 from synthagent.cores import usable_cores
 from synthagent.errors import InputError
+from synthagent.evaluation.heldout import refuse_heldout
 from synthagent.rollouts.histories import refusal
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
+from synthagent.scoring.answers import MathAnswers
+from synthagent.scoring.scorer import Scoring
 from synthagent.simulation.agent import OPENING, ToolForm, opening_fingerprint
 from synthagent.storage.digests import sha256, weights_sha256
 from synthagent.storage.index import EPISODES, SCORES, TASKS
@@ -111,6 +116,7 @@ def _examples(
     for path in data:
         with RunFolder.open(path) as folder:
             tasks = {task.id: task for task in islice(folder.tasks(), recipe.data.tasks)}
+            refuse_heldout(tasks.values(), str(path))
             scores: dict[tuple[str, str, int], Score] = {
                 (line.agent, line.score.task_id, line.score.sample): line.score for line in folder.scores()
             }
@@ -141,6 +147,8 @@ class TrainWords:
     out: Path
     heldout: Sequence[Path]
     settings: Settings
+    reasoning: Path | None = None
+    """A further file of tasks."""
     settings_file: Path | None = None
     report_to: tuple[str, ...] = ()
     resume: bool = False
@@ -154,7 +162,10 @@ def run_train(words: TrainWords) -> None:
     if recipe.method == "sft":
         where = str(words.config)
         raise InputError("method: this recipe is a cold start", where=where, way_out="synthagent sft --config")
-    learnt = syllabus(read_tasks(words.tasks), recipe.data, str(words.tasks))
+    files = [words.tasks, *([words.reasoning] if words.reasoning else [])]
+    named = " and ".join(map(str, files))
+    learnt = syllabus(chain.from_iterable(map(read_tasks, files)), recipe.data, named)
+    refuse_heldout(learnt, named)
     sets = _heldout(words, learnt)
     refuse_unknown(words.trainer)
     if words.dry_run and words.trainer != "verl":
@@ -163,13 +174,15 @@ def run_train(words: TrainWords) -> None:
     form = recipe.rollouts.tool_form or _form(tokenizer)
     for these in (learnt, *sets.values()):
         refuse_long(these, tokenizer, form, recipe.rollouts)
+    asked = Serving(recipe.data.search, recipe.data.python)
+    serving = fitted(asked, (task for these in (learnt, *sets.values()) for task in these))
     if words.trainer == "verl":
         run_verl(
             learnt, recipe, path, tokenizer, words.out, sets, words.settings_file, dry_run=words.dry_run,
             json=words.json,
         )  # fmt: skip
         return
-    _run_here(words, recipe, learnt, sets, path, form)
+    _run_here(words, recipe, learnt, sets, path, form, serving)
     figures = _figures(words.out)
     if words.json:
         print_json(figures)
@@ -206,15 +219,16 @@ def _figures(out: Path) -> dict[str, Any]:
 
 
 def _run_here(
-    words: TrainWords, recipe: Recipe, tasks: Sequence[Task], sets: dict[str, list[Task]], policy: Path, form: ToolForm
-) -> None:
+    words: TrainWords, recipe: Recipe, tasks: Sequence[Task], sets: dict[str, list[Task]], policy: Path, form: ToolForm,
+    serving: Serving,
+) -> None:  # fmt: skip
     """Trains in this process."""
     train = trainer_of(words.trainer, recipe)
     _threads(words.settings.threads)
     steps = recipe.steps_for(len(tasks))
     manifest = _manifest(
-        words.trainer, words.policy, str(words.tasks), [words.tasks], {p.stem: p for p in words.heldout}, form, recipe,
-        steps,
+        words.trainer, words.policy, str(words.tasks), [words.tasks, *([words.reasoning] if words.reasoning else [])],
+        {p.stem: p for p in words.heldout}, form, recipe, steps,
     )  # fmt: skip
     with (
         TrainFolder.open(words.out, manifest, resume=words.resume) as folder, stopping() as stop,
@@ -226,12 +240,17 @@ def _run_here(
             tick(f"(step {line.step}, reward {reward}, zero variance {line.zero_variance:.2f})")
 
         async def practise() -> None:
-            mine, user = recipe.rollouts, recipe.data.user
-            async with company(mine.protocol, form, recipe.seed, user, words.settings) as supporting:
+            mine, user, store = recipe.rollouts, recipe.data.user, str(map_beside(words.reasoning or words.tasks))
+            async with AsyncExitStack() as stack:
+                playing = company(mine.protocol, form, recipe.seed, user, words.settings, serving, store)
+                supporting = await stack.enter_async_context(playing)
+                answers = MathAnswers()
+                stack.push_async_callback(answers.aclose)
                 await train(
                     Job(
                         policy=policy, form=form, tasks=tasks, heldout=sets, recipe=recipe, steps=steps, folder=folder,
-                        supporting=supporting, stop=stop, tell=tell, report_to=words.report_to,
+                        supporting=supporting, stop=stop, scoring=Scoring(answers=answers), tell=tell,
+                        report_to=words.report_to,
                     )
                 )  # fmt: skip
 

@@ -38,6 +38,9 @@ def train(
     heldout: Annotated[
         list[Path] | None, typer.Option("--eval", help="Held-out tasks (JSONL); may be repeated.")
     ] = None,
+    reasoning: Annotated[
+        Path | None, typer.Option(help="Further tasks (JSONL), such as synth-reasoning makes.")
+    ] = None,
     report_to: Annotated[
         list[str] | None, typer.Option(help="Further places for figures: tensorboard or trackio; may be repeated.")
     ] = None,
@@ -57,6 +60,6 @@ def train(
         TrainWords(
             tasks=tasks, policy=policy, trainer=trainer, config=recipe, out=out, heldout=heldout or [],
             settings=settings(settings_file, {"threads": threads}), settings_file=settings_file,
-            report_to=tuple(report_to or ()), resume=resume, dry_run=dry_run, json=json,
+            reasoning=reasoning, report_to=tuple(report_to or ()), resume=resume, dry_run=dry_run, json=json,
         )
     )  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from synthagent.cli.agents import Models, role
 from synthagent.cli.casting import FACTS, Others, troupe
+from synthagent.cli.services import NOTHING, Serving
 from synthagent.config import Settings
 from synthagent.config import settings as read_settings
 from synthagent.schema.messages import Protocol
@@ -19,15 +20,16 @@ OPENS = f"{__name__}:opened"
 
 @asynccontextmanager
 async def company(
-    protocol: Protocol, form: ToolForm, seed: int, user: str, settings: Settings
-) -> AsyncIterator[Supporting]:
-    """Everybody but the policy, for as long as this is open. Raises `InputError`."""
-    others = Others(user=None if user == FACTS else role(user, "--user"))
+    protocol: Protocol, form: ToolForm, seed: int, user: str, settings: Settings, serving: Serving = NOTHING,
+    store: str = "memory",
+) -> AsyncIterator[Supporting]:  # fmt: skip
+    """Everybody but the policy, for as long as this is open; `store`: of what searches found. Raises `InputError`."""
+    others = Others(user=None if user == FACTS else role(user, "--user"), serving=serving, store=store)
     async with AsyncExitStack() as stack:
         all_ = await stack.enter_async_context(troupe(others, settings, seed, Models(stack, settings)))
 
         def cast(stage: Stage, sample: int, agent: Agent) -> Cast:
-            return Cast(agent, all_.user(stage, sample), protocol, form, all_.tools, all_.faults(stage, sample))
+            return Cast(agent, all_.user(stage, sample), protocol, form, all_.answering, all_.faults(stage, sample))
 
         yield cast
 

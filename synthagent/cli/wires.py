@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,11 @@ from synthagent.cli.bench import scoring_of
 from synthagent.cli.casting import Others, troupe
 from synthagent.cli.console import say
 from synthagent.cli.rollout import check_simulated, manifest_for, open_run
+from synthagent.cli.services import fitted
 from synthagent.config import Settings, settings
 from synthagent.errors import Blame, InputError
 from synthagent.rollouts.group import Outcome
+from synthagent.schema.tasks import Task
 from synthagent.serve.access import TOKEN_ENV, checked_host
 from synthagent.serve.listening import Listening, Rate
 from synthagent.serve.pool import Pool, sweeping
@@ -53,13 +55,26 @@ class Served:
     """Whether what was given up is scored as it stands."""
 
 
-@asynccontextmanager
-async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
-    """The sessions of a server, for as long as it runs. What ends goes to the run folder at once."""
-    tasks = [task for task in read_tasks(asked.tasks) if asked.task in (None, task.id)]
+def ready(asked: Served) -> Served:
+    """The same with what the tasks need and no more. Raises `InputError` for what they need and is not given.
+
+    To be called outside the event loop: services are tried here.
+    """
+    tasks = _tasks(asked)
     if not tasks:
         raise InputError(f"there is no task {asked.task or ''}".rstrip() + " in it", where=str(asked.tasks))
     check_simulated(tasks, asked.with_)
+    return replace(asked, with_=replace(asked.with_, serving=fitted(asked.with_.serving, tasks)))
+
+
+def _tasks(asked: Served) -> list[Task]:
+    return [task for task in read_tasks(asked.tasks) if asked.task in (None, task.id)]
+
+
+@asynccontextmanager
+async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
+    """The sessions of a server, for as long as it runs. What ends goes to the run folder at once."""
+    tasks = _tasks(asked)
     async with AsyncExitStack() as stack:
         sink, done = _kept(asked, chosen, stack)
         models = Models(stack, chosen)
@@ -68,7 +83,7 @@ async def pool_of(asked: Served, chosen: Settings) -> AsyncIterator[Pool]:
 
         def company(stage: Stage, sample: int) -> Company:
             user, faults = all_.user(stage, sample), all_.faults(stage, sample)
-            return Company(user, chosen.limits, all_.tools, faults, scoring)
+            return Company(user, chosen.limits, all_.answering, faults, scoring)
 
         pool = Pool(
             tasks, company, sink, agent=asked.name, done=done, seed=asked.seed, most=asked.sessions, idle=asked.idle,
@@ -137,7 +152,7 @@ class Place:
 
 def run_http(asked: Served, config: Path | None, place: Place, *, detail: bool) -> None:
     """`serve http`. Raises `InputError`."""
-    token, chosen = place.token, settings(config, {})
+    token, chosen, asked = place.token, settings(config, {}), ready(asked)
 
     async def served() -> None:
         from synthagent.serve.http_api import HttpApi
@@ -156,7 +171,7 @@ def run_http(asked: Served, config: Path | None, place: Place, *, detail: bool) 
 def run_mcp_http(asked: Served, config: Path | None, place: Place, *, detail: bool) -> None:
     """`serve mcp --http`. Raises `InputError`, also without the extra `mcp`."""
     needs("mcp", "mcp.server.lowlevel", "uvicorn")
-    token, chosen = place.token, settings(config, {})
+    token, chosen, asked = place.token, settings(config, {}), ready(asked)
 
     async def served() -> None:
         from synthagent.serve.asgi import AsgiServer
@@ -178,7 +193,7 @@ def run_mcp_http(asked: Served, config: Path | None, place: Place, *, detail: bo
 def run_openenv(asked: Served, config: Path | None, place: Place, *, detail: bool) -> None:
     """`serve openenv`. Raises `InputError`, also without the extra `openenv`."""
     needs("openenv", "openenv.core.env_server", "uvicorn")
-    token, chosen = place.token, settings(config, {})
+    token, chosen, asked = place.token, settings(config, {}), ready(asked)
 
     async def served() -> None:
         from synthagent.serve.asgi import AsgiServer
@@ -198,7 +213,7 @@ def run_openenv(asked: Served, config: Path | None, place: Place, *, detail: boo
 def run_mcp_stdio(asked: Served, config: Path | None, *, detail: bool) -> None:
     """`serve mcp --task ID`. Ends when the client is gone. Raises `InputError`, also without the extra `mcp`."""
     needs("mcp", "mcp.server.lowlevel")
-    chosen = settings(config, {})
+    chosen, asked = settings(config, {}), ready(asked)
 
     async def served() -> None:
         from synthagent.serve.mcp_episode import McpEpisode

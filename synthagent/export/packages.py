@@ -24,14 +24,14 @@ def checked_name(name: str) -> str:
     return name
 
 
-def refuse_simulated(tasks: Iterable[Task]) -> None:
-    """Raises `InputError` for a task whose tools a model stands in for: a trainer's process has none."""
+def refuse_unanswered(tasks: Iterable[Task]) -> None:
+    """Raises `InputError` for a task with tools that a model or a service answers: a trainer's process has neither."""
     for task in tasks:
-        if task.world.grounding:
-            names = ", ".join(task.world.grounding)
+        names = ", ".join([*task.world.grounding, *task.world.services])
+        if names:
             raise InputError(
                 f"task {task.id}: no program for {names}",
-                way_out="use `synthagent serve http` or `serve openenv` with --tools, or compile them first",
+                way_out="use `synthagent serve http` or `serve openenv` with --tools, --search or --python",
             )
 
 

@@ -1,12 +1,10 @@
 """A question with an answer: what reasoning tasks are made of, and what the mathematics and search benchmarks hold."""
 
-from typing import Literal
-
+from synthagent.schema.checks import AnswerKind
 from synthagent.schema.record import Record
+from synthagent.schema.tasks import Service
 
-AnswerKind = Literal["math", "text"]
-"""`math`: answers are compared as mathematics. `text`: word for word, then by a judge."""
-ToolName = Literal["python", "search"]
+ToolName = Service
 
 
 class Problem(Record):

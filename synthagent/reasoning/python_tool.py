@@ -11,6 +11,7 @@ from pydantic import Field
 
 from synthagent.errors import InputError
 from synthagent.schema.record import Record
+from synthagent.schema.tasks import Function, Tool
 
 Tier = Literal["auto", "monty", "bwrap", "unsafe-local"]
 SandboxedTier = Literal["monty", "bwrap"]
@@ -52,6 +53,25 @@ class PythonResult(Record):
     """Wall-clock time, the interpreter's start included. The only figure that differs from run to run by nature."""
 
 
+def python_tool(
+    description: str = "Run Python code. Gives what it prints and the value of its last expression. Every call starts "
+    "afresh: nothing is kept from earlier calls.",
+) -> Tool:
+    """The tool as an agent sees it: code, whose result is a text."""
+    code = {"type": "string", "description": "The program."}
+    parameters = {
+        "type": "object", "properties": {"code": code}, "required": ["code"], "additionalProperties": False,
+    }  # fmt: skip
+    function = Function(name="run_python", description=description, parameters=parameters)
+    return Tool(function=function, outputs={"type": "string"}, effect="read", reads=())
+
+
+def told(result: PythonResult) -> str:
+    """What the agent reads: what was printed, then the last expression's value or the error."""
+    parts = [part.rstrip("\n") for part in (result.stdout, result.value or "", result.error or "") if part.strip()]
+    return "\n".join(parts).encode("utf-8", "replace").decode() or "(no output)"
+
+
 class PythonSandbox(Protocol):
     """Runs code. Each run has an interpreter of its own, and sees nothing of an earlier one."""
 
@@ -71,7 +91,7 @@ async def open_sandbox(tier: Tier = "auto", limits: PythonLimits | None = None) 
     """
     limits = limits or PythonLimits()
     if tier == "auto":
-        tier = await _first_that_works()
+        tier = await first_that_works()
     elif tier != "unsafe-local":
         await tried(tier)
     async with _opened(tier, limits) as sandbox:
@@ -95,7 +115,8 @@ async def tried(tier: SandboxedTier) -> str:
     return found
 
 
-async def _first_that_works() -> SandboxedTier:
+async def first_that_works() -> SandboxedTier:
+    """What `auto` stands for here. Raises `InputError` with what is wrong with each tier."""
     reasons = []
     for tier in SANDBOXED:
         try:

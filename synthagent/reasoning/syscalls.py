@@ -7,6 +7,7 @@ no memory that the limits do not see. Numbers: arch/x86/entry/syscalls/syscall_6
 import errno
 import platform
 import struct
+from collections.abc import Collection
 
 # name -> x86_64, aarch64; None where there is no such call.
 _DENIED: dict[str, tuple[int | None, int | None]] = {
@@ -37,16 +38,19 @@ _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _DENY, _UNKNOWN = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
 
 
-def filter_program(machine: str | None = None) -> bytes | None:
-    """The filter as an array of `struct sock_filter` for this machine; None for machines it was not written for."""
+def filter_program(machine: str | None = None, *, allowed: Collection[str] = ()) -> bytes | None:
+    """The filter as an array of `struct sock_filter` for this machine; None for machines it was not written for.
+
+    `allowed`: calls by name that it leaves alone after all, for who is confined otherwise and has a use for them.
+    """
     known = _MACHINES.get(machine or platform.machine())
     if known is None:
         return None
     architecture, column, clone, prlimit = known
     steps = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL)]
     steps += [(_LOAD, 0, 0, 0), (_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _DENY)]
-    for numbers in _DENIED.values():
-        if (number := numbers[column]) is not None:
+    for name, numbers in _DENIED.items():
+        if (number := numbers[column]) is not None and name not in allowed:
             steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
     # Its flags lie in memory, where a filter cannot look: without it, the C library takes `clone`.
     steps += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _UNKNOWN)]

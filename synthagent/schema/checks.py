@@ -4,7 +4,7 @@ A check is an object with exactly one key, its operator. What each operator mean
 """
 
 import difflib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
@@ -73,6 +73,18 @@ class ConfirmedSpec(Record):
     """Further values that the question had to hold, such as the title behind an id."""
 
 
+AnswerKind = Literal["math", "text"]
+"""`math`: answers are compared as mathematics. `text`: word for word, then by a judge."""
+
+
+class AnswerSpec(Record):
+    """What a final answer is compared with."""
+
+    gold: str = Field(min_length=1)
+    """The right answer."""
+    kind: AnswerKind = "math"
+
+
 class State(Record):
     """SQL over the final state (`base`: the initial one) whose first value must be true."""
 
@@ -121,6 +133,12 @@ class Confirmed(Record):
     confirmed: ConfirmedSpec
 
 
+class Answered(Record):
+    """The agent's final answer is right."""
+
+    answer: AnswerSpec
+
+
 class Before(Record):
     """The first check became true before the last proof of the second."""
 
@@ -154,6 +172,7 @@ OPERATORS: dict[str, type[Record]] = {
     "said": Said,
     "declined": Declined,
     "confirmed": Confirmed,
+    "answer": Answered,
     "before": Before,
     "all": All,
     "any": AnyOf,
@@ -193,6 +212,7 @@ Check = Annotated[
     | Annotated[Said, Tag("said")]
     | Annotated[Declined, Tag("declined")]
     | Annotated[Confirmed, Tag("confirmed")]
+    | Annotated[Answered, Tag("answer")]
     | Annotated[Before, Tag("before")]
     | Annotated[All, Tag("all")]
     | Annotated[AnyOf, Tag("any")]

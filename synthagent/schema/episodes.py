@@ -46,7 +46,7 @@ class AgentEvent(Record):
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     answer: str | None = None
-    """What the user hears when the agent means this turn as its last word (protocols `tools` and `tags`)."""
+    """What the agent means as its last word (protocols `tools` and `tags`)."""
     truncated: bool = False
     """The model hit the limit of one turn."""
     usage: Usage = Usage()
@@ -85,15 +85,18 @@ class ToolEvent(Record):
     """As validated and typed; None when they could not be read."""
     ok: bool
     error: str | None = None
-    """unknown_tool, bad_arguments, precondition, limit or malformed, or the `fault`; None when the call succeeded."""
+    """unknown_tool, bad_arguments, precondition, limit or malformed, or the `fault`; None when the call succeeded.
+
+    raised: the agent's own code did.
+    """
     response: str
     """The exact text that the agent got."""
     changed: bool = False
     """A row changed, or a simulated write succeeded."""
     entry_id: str | None = None
-    """Simulated tools: the response map's entry."""
+    """Simulated tools: the response map's entry. Services: a hash of the call and its response."""
     alias_of: str | None = None
-    """The entry whose answer that entry repeats; None for one of its own."""
+    """The entry whose answer that entry repeats; None for one of its own. A search: the entry with its hits."""
     fault: Literal["timeout", "rate_limit", "partial_result"] | None = None
     """A failure that was injected on purpose."""
     seconds: float = 0.0

@@ -14,6 +14,10 @@ from synthagent.schema.record import Json, Record, content_id, dump
 SCHEMA = "synthagent.task/1"
 
 Disposition = Literal["cooperative", "terse", "pushy", "adversarial"]
+Kind = Literal["tool_use", "reasoning"]
+"""`tool_use`: the agent does something for a user. `reasoning`: it finds the answer to a question, alone."""
+Service = Literal["python", "search"]
+"""What really answers a tool: the Python sandbox, the search backend."""
 
 
 class Function(Record):
@@ -51,6 +55,8 @@ class Brief(Record):
     tools: tuple[Tool, ...]
     rules: tuple[str, ...] = ()
     """Restrictions as the agent reads them."""
+    kind: Kind = "tool_use"
+    """`reasoning`: there is nobody to ask, and a message without a tool call is the final answer."""
 
 
 class Fact(Record):
@@ -121,11 +127,14 @@ class World(Record):
     """CREATE TABLE statements, STRICT, with primary keys; money in cents."""
     rows: dict[str, tuple[tuple[Any, ...], ...]]
     programs: dict[str, tuple[Step, ...]]
-    """Tool name -> ordered steps. A tool without a program is simulated by a model from `grounding`."""
+    """Tool name -> ordered steps. A tool without a program is simulated by a model from `grounding`, or is one of the
+    `services`."""
     ends_episode: tuple[str, ...] = ()
     """Tools whose success ends the episode."""
     grounding: dict[str, str] = {}
     """Tool name -> what a model needs to know to simulate it."""
+    services: dict[str, Service] = {}
+    """Tool name -> the service that answers it; such a tool has neither a program nor a grounding."""
 
 
 class SayStep(Record):
@@ -238,6 +247,11 @@ class Task(Record):
     rubric: Rubric
     reference: tuple[ReferenceStep, ...] = ()
     provenance: Provenance = Provenance()
+
+    @property
+    def kind(self) -> Kind:
+        """Which kind of task it is."""
+        return self.brief.kind
 
 
 def world_id_of(tools: tuple[Tool, ...], world: World) -> str:

@@ -12,9 +12,11 @@ from typing import Any, assert_never
 
 import orjson
 
-from synthagent.errors import TaskFault
+from synthagent.errors import EpisodeFailure, JudgeFailed, TaskFault
 from synthagent.schema.checks import (
     All,
+    Answered,
+    AnswerSpec,
     AnyOf,
     Asked,
     Before,
@@ -35,6 +37,7 @@ from synthagent.schema.checks import (
     UnchangedSpec,
 )
 from synthagent.schema.episodes import AgentEvent, Episode, ToolEvent, UserEvent
+from synthagent.scoring.answers import at_once, final_answer
 from synthagent.simulation.episode import Stage
 from synthagent.simulation.guarded_sql import BudgetExceeded, Denied
 from synthagent.simulation.states import RowChange
@@ -59,10 +62,15 @@ class Finding:
 
 
 class Evidence:
-    """Everything a check may look at: the episode's record, the task's brief, the initial and the final state."""
+    """Everything a check may look at: the episode's record, the task's brief, the initial and the final state.
 
-    def __init__(self, stage: Stage, episode: Episode, final: Final):
-        self.stage, self.episode, self._final = stage, episode, final
+    `equal`: which answers the final one comes to, as far as it was compared.
+    """
+
+    def __init__(
+        self, stage: Stage, episode: Episode, final: Final, equal: Mapping[AnswerSpec, bool] | None = None
+    ):  # fmt: skip
+        self.stage, self.episode, self._final, self._equal = stage, episode, final, equal or {}
         self.end = len(episode.events)
         self._results: dict[int, Any] = {}
 
@@ -92,8 +100,28 @@ class Evidence:
         if index not in self._results:
             event = self.episode.events[index]
             assert isinstance(event, ToolEvent)
-            self._results[index] = orjson.loads(event.response)
+            plain = event.tool in self.stage.task.world.services
+            self._results[index] = event.response if plain else orjson.loads(event.response)
         return self._results[index]
+
+    def answered(self, spec: AnswerSpec) -> int | None:
+        """The event with the final answer if it is right; None if not, or if there is none.
+
+        Raises `EpisodeFailure` if nobody compared it (infrastructure), `JudgeFailed` if only a judge could have.
+        """
+        found = final_answer(self.episode)
+        if found is None:
+            return None
+        index, text = found
+        equal = at_once(spec, text)
+        if equal is None:
+            if spec not in self._equal and spec.kind == "text":
+                raise JudgeFailed("whether the answer is right takes a judge, and it is a part of a check, or there is "
+                                  "no judge", reason="no_judge")  # fmt: skip
+            if spec not in self._equal:
+                raise EpisodeFailure("nobody compared the answer as mathematics", reason="not_compared")
+            equal = self._equal[spec]
+        return index if equal else None
 
     def told_before(self, value: Any, index: int, named: Named = mentions) -> bool:
         """The brief or the user named the value before this event."""
@@ -130,6 +158,9 @@ def decide(check: Check, evidence: Evidence) -> Finding:
             return _events(_declined(spec, evidence))
         case Confirmed(confirmed=spec):
             return _confirmed(spec, evidence)
+        case Answered(answer=answer):
+            index = evidence.answered(answer)
+            return _events(() if index is None else (index,))
         case Before(before=(first, then)):
             return _before(decide(first, evidence), decide(then, evidence))
         case All(all=checks):

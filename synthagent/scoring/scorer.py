@@ -1,12 +1,14 @@
 """`score`: one episode, one rubric, a reward with its proof; or the reason why there is none, and whose fault it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from synthagent.errors import Blame, EpisodeFailure
+from synthagent.schema.checks import Answered, AnswerSpec
 from synthagent.schema.episodes import Episode, Stop
 from synthagent.schema.scores import FormulaName, Score, Scored, Unscored, Verdict, Weights
 from synthagent.schema.tasks import Criterion, Rubric
+from synthagent.scoring.answers import Comparer, at_once, final_answer, specs_in
 from synthagent.scoring.blame import cause_of
 from synthagent.scoring.checks import Evidence, decide
 from synthagent.scoring.citations import Open, opened
@@ -27,28 +29,34 @@ class Scoring:
     """Who decides what code cannot see; None: nobody, and such episodes stay unscored."""
     formula: FormulaName = "mean"
     weights: Weights = field(default_factory=Weights)
+    answers: Comparer | None = None
+    """Who compares final answers as mathematics; None: nobody, and what is not equal word for word stays unscored."""
 
-    @property
-    def paper(self) -> bool:
-        """The judge decides everything."""
-        return self.judge is not None and self.judge.mode == "paper"
+    def paper(self, stage: Stage) -> bool:
+        """The judge decides everything about an episode. Of an answer it only decides what code cannot."""
+        return self.judge is not None and self.judge.mode == "paper" and stage.task.kind != "reasoning"
 
 
 PLAIN = Scoring()
 
 
-def score(stage: Stage, episode: Episode, final: Final | None = None, scoring: Scoring = PLAIN) -> Score:
-    """Scores an episode under its task's rubric, by code alone.
+def score(
+    stage: Stage, episode: Episode, final: Final | None = None, scoring: Scoring = PLAIN,
+    equal: Mapping[AnswerSpec, bool] | None = None,
+) -> Score:  # fmt: skip
+    """Scores an episode under its task's rubric, by code alone; `equal`: what the final answer was found to come to.
 
     `final` is the state it ended in, when it has just been played; without it the stored calls are replayed, and a
     response that differs makes the episode unscored (infrastructure). A failure never becomes a number (invariant 4).
     """
     if failed := _unplayed(stage, episode):
         return failed
-    if opened(stage.task.rubric, stage.task.brief):
-        return _unscored(stage, episode, Blame.JUDGE, "no_judge", "a criterion has no check and there is no judge")
+    if _left_to_judge(stage, episode, paper=False):
+        return _unscored(
+            stage, episode, Blame.JUDGE, "no_judge", "there is no judge, and only one can decide a criterion"
+        )
     try:
-        return _scored(stage, episode, checked(stage, episode, final), scoring)
+        return _scored(stage, episode, checked(stage, episode, final, equal), scoring)
     except EpisodeFailure as error:
         return _unscored(stage, episode, error.blame, error.reason, str(error))
 
@@ -58,15 +66,52 @@ async def judged(stage: Stage, episode: Episode, final: Final | None = None, sco
 
     In the judge's mode `paper` it decides everything, and no check is looked at.
     """
-    asked = opened(stage.task.rubric, stage.task.brief, all_=scoring.paper)
+    if failed := _unplayed(stage, episode):
+        return failed
+    try:
+        equal = await _compared(stage, episode, scoring.answers)
+    except EpisodeFailure as error:
+        return _unscored(stage, episode, error.blame, error.reason, str(error))
+    asked = _left_to_judge(stage, episode, paper=scoring.paper(stage))
     if scoring.judge is None or not asked:
-        return score(stage, episode, final, scoring)
-    return (await ruled(stage, episode, scoring, asked, final))[0]
+        return score(stage, episode, final, scoring, equal)
+    return (await ruled(stage, episode, scoring, asked, final, equal))[0]
+
+
+async def _compared(stage: Stage, episode: Episode, answers: Comparer | None) -> dict[AnswerSpec, bool]:
+    """What the final answer comes to, of the mathematics that the rubric asks for; what shows at once is left out."""
+    found = final_answer(episode)
+    if found is None or answers is None:
+        return {}
+    specs = {spec for criterion in criteria_of(stage.task.rubric) for spec in specs_in(criterion.check)}
+    open_ = [spec for spec in specs if spec.kind == "math" and at_once(spec, found[1]) is None]
+    return {spec: await answers.equal(spec.gold, found[1]) for spec in open_}
+
+
+def _left_to_judge(stage: Stage, episode: Episode, *, paper: bool) -> list[Open]:
+    """What only a judge can decide about an episode: criteria without a check, and an answer in other words."""
+    brief, rubric = stage.task.brief, stage.task.rubric
+    asked = opened(rubric, brief, all_=paper)
+    if paper or (found := final_answer(episode)) is None:
+        return asked
+    known = {item.criterion.id for item in asked}
+    return [
+        item
+        for item in opened(rubric, brief, all_=True)
+        if item.criterion.id in known or _in_other_words(item.criterion, found[1])
+    ]
+
+
+def _in_other_words(criterion: Criterion, text: str) -> bool:
+    """Whether the criterion is a free answer, which this text does not give word for word."""
+    check = criterion.check
+    return isinstance(check, Answered) and check.answer.kind == "text" and at_once(check.answer, text) is None
 
 
 async def ruled(
-    stage: Stage, episode: Episode, scoring: Scoring, asked: Sequence[Open], final: Final | None = None
-) -> tuple[Score, dict[str, Ruling]]:
+    stage: Stage, episode: Episode, scoring: Scoring, asked: Sequence[Open], final: Final | None = None,
+    equal: Mapping[AnswerSpec, bool] | None = None,
+) -> tuple[Score, dict[str, Ruling]]:  # fmt: skip
     """(the score, what the judge makes of each criterion it was asked about). Where there is a check, it decides."""
     judge = scoring.judge
     assert judge is not None
@@ -74,7 +119,9 @@ async def ruled(
         return failed, {}
     rulings: dict[str, Ruling] = {}
     try:
-        by_code = {} if scoring.paper else checked(stage, episode, final)
+        if equal is None:
+            equal = await _compared(stage, episode, scoring.answers)
+        by_code = {} if scoring.paper(stage) else checked(stage, episode, final, equal)
         rulings = await judge.rule(stage.task.brief, episode, asked) if asked else {}
         told = {id_: verdict_of(id_, ruling) for id_, ruling in rulings.items() if id_ not in by_code}
         return _scored(stage, episode, told | by_code, scoring), rulings
@@ -84,15 +131,26 @@ async def ruled(
 
 
 def again(stage: Stage, episode: Episode, old: Scored, scoring: Scoring = PLAIN) -> Score:
-    """Scores an episode once more under the same rubric, with the verdicts that a judge gave it: nobody is asked."""
+    """Scores an episode once more under the same rubric, with the verdicts that a judge gave it: nobody is asked.
+
+    An answer that was compared is not compared again.
+    """
     verdicts = {verdict.id: verdict for verdict in (*old.forbidden, *old.subgoals, *old.interactions)}
     try:
         if old.judge_mode != "paper":
-            verdicts |= checked(stage, episode)
+            known = {spec: verdicts[id_].holds for id_, spec in _answers(stage.task.rubric) if id_ in verdicts}
+            verdicts |= checked(stage, episode, equal=known)
         found = _scored(stage, episode, verdicts, scoring)
     except EpisodeFailure as error:
         return _unscored(stage, episode, error.blame, error.reason, str(error))
     return found.model_copy(update={"judge": old.judge, "judge_mode": old.judge_mode})
+
+
+def _answers(rubric: Rubric) -> Iterator[tuple[str, AnswerSpec]]:
+    """Ids of the criteria that are an answer and nothing else."""
+    for criterion in criteria_of(rubric):
+        if isinstance(criterion.check, Answered):
+            yield criterion.id, criterion.check.answer
 
 
 def _unplayed(stage: Stage, episode: Episode) -> Unscored | None:
@@ -104,12 +162,15 @@ def _unplayed(stage: Stage, episode: Episode) -> Unscored | None:
     return None
 
 
-def checked(stage: Stage, episode: Episode, final: Final | None = None) -> dict[str, Verdict]:
-    """A verdict for every criterion that has a check, by id, whatever the others are. Raises `EpisodeFailure`."""
-    evidence = Evidence(stage, episode, final or replay(stage, episode))
+def checked(
+    stage: Stage, episode: Episode, final: Final | None = None, equal: Mapping[AnswerSpec, bool] | None = None
+) -> dict[str, Verdict]:
+    """A verdict for every criterion that code can decide, by id, whatever the others are. Raises `EpisodeFailure`."""
+    evidence = Evidence(stage, episode, final or replay(stage, episode), equal)
+    judges = {item.criterion.id for item in _left_to_judge(stage, episode, paper=False)}
     verdicts = {}
     for criterion in criteria_of(stage.task.rubric):
-        if criterion.check is not None:
+        if criterion.check is not None and criterion.id not in judges:
             finding = decide(criterion.check, evidence)
             verdicts[criterion.id] = Verdict(id=criterion.id, holds=finding.holds, events=finding.events)
     return verdicts

@@ -3,6 +3,8 @@
 - `text`: a message without a tool call goes to the user; only the user, a transfer or a limit ends.
 - `tools`: `ask_user(question)` is a tool; a message without a tool call is the final answer.
 - `tags` (the paper's): `<question>` goes to the user, `<answer>` ends, tool calls run, anything else is malformed.
+
+A reasoning task is always played under `tools`, and without `ask_user`: see `spoken`.
 """
 
 import re
@@ -25,6 +27,8 @@ ToolForm = Literal["native", "hermes", "json", "compact"]
 """
 
 OPENING = "simulation/opening"
+REASONING = "simulation/opening_reasoning"
+"""The system prompt of reasoning tasks."""
 ASK_USER: dict[str, Any] = {
     "type": "function",
     "function": {
@@ -60,9 +64,17 @@ class Agent(Structural):
         ...
 
 
+def spoken(brief: Brief, protocol: Protocol) -> Protocol:
+    """The protocol that an episode is played under when this one is asked for."""
+    return "tools" if brief.kind == "reasoning" else protocol
+
+
 def opening(brief: Brief, protocol: Protocol, now: str, form: ToolForm = "native") -> list[Message]:
     """The first messages of an episode: the only author of the system prompt, for every trainer and wire."""
     tools = _tool_lines(brief, protocol, form)
+    if brief.kind == "reasoning":
+        told = render(REASONING, compact_tools=tools, form=form, native=form == "native" and bool(brief.tools))
+        return [{"role": "system", "content": told}, {"role": "user", "content": brief.instruction}]
     system = render(OPENING, protocol=protocol, rules=brief.rules, compact_tools=tools, form=form, today=_day(now))
     return [{"role": "system", "content": system}, {"role": "user", "content": brief.instruction}]
 
@@ -75,7 +87,11 @@ def opening_fingerprint() -> str:
 def tools_for(brief: Brief, protocol: Protocol) -> list[dict[str, Any]]:
     """The tools as a chat template wants them: without what only the world needs to know."""
     tools = [{"type": "function", "function": tool.function.model_dump()} for tool in brief.tools]
-    return [*tools, ASK_USER] if protocol == "tools" else tools
+    return [*tools, ASK_USER] if _may_ask(brief, protocol) else tools
+
+
+def _may_ask(brief: Brief, protocol: Protocol) -> bool:
+    return protocol == "tools" and brief.kind != "reasoning"
 
 
 def _tool_lines(brief: Brief, protocol: Protocol, form: ToolForm) -> list[str]:
@@ -84,7 +100,7 @@ def _tool_lines(brief: Brief, protocol: Protocol, form: ToolForm) -> list[str]:
         case "native":
             return []
         case "compact":
-            asking = [signature(ASK_USER["function"])] if protocol == "tools" else []
+            asking = [signature(ASK_USER["function"])] if _may_ask(brief, protocol) else []
             return [*(f"{signature(tool.function.model_dump())}{_gives(tool)}" for tool in brief.tools), *asking]
         case "hermes" | "json":
             return [compact(tool) for tool in tools_for(brief, protocol)]
@@ -181,8 +197,8 @@ def assistant_message(content: str, calls: Sequence[ToolCall]) -> Message:
     return message
 
 
-def asks_user(call: ToolCall, protocol: Protocol) -> bool:
-    return protocol == "tools" and call.name == "ask_user"
+def asks_user(call: ToolCall, brief: Brief, protocol: Protocol) -> bool:
+    return _may_ask(brief, protocol) and call.name == "ask_user"
 
 
 _HERMES = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.S)

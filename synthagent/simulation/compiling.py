@@ -35,12 +35,15 @@ def compile_world(tools: tuple[Tool, ...], world: World, world_id: str) -> Bluep
         programs = {tool.name: _program(builder, tool, world) for tool in tools if tool.name in world.programs}
     finally:
         builder.close()
-    for name in [*world.programs, *world.ends_episode]:
+    for name in [*world.programs, *world.ends_episode, *world.services]:
         if name not in names:
             raise TaskFault(f"world: '{name}' is not a tool of the brief", reason="tools")
     for name in names:
-        if name not in world.programs and name not in world.grounding:
+        ways = (name in world.programs, name in world.grounding, name in world.services)
+        if not any(ways):
             raise TaskFault(f"world.programs: '{name}' has neither a program nor a grounding", reason="tools")
+        if ways[2] and any(ways[:2]):
+            raise TaskFault(f"world.services: '{name}' has a program or a grounding too", reason="tools")
     simulated = {tool.name: _simulated(tool, world) for tool in tools if tool.name not in world.programs}
     return Blueprint(world_id, world.now, tables, image, programs, tuple(names),
                      frozenset(world.ends_episode), initial, simulated)  # fmt: skip
@@ -48,7 +51,7 @@ def compile_world(tools: tuple[Tool, ...], world: World, world_id: str) -> Bluep
 
 def _simulated(tool: Tool, world: World) -> Simulated:
     try:
-        found = Simulated(tool, world.grounding[tool.name])
+        found = Simulated(tool, world.grounding.get(tool.name, ""), world.services.get(tool.name))
     except ValueError as error:
         raise TaskFault(f"brief.tools.{tool.name}: {error}", reason="tools") from error
     if tool.function.parameters.get("type") != "object":

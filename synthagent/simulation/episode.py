@@ -39,6 +39,7 @@ from synthagent.simulation.agent import (
     assistant_message,
     opening,
     read_turn,
+    spoken,
 )
 from synthagent.simulation.arguments import BadArguments, parse
 from synthagent.simulation.calling import called
@@ -77,6 +78,7 @@ class Cast:
     agent: Agent
     user: User
     protocol: Protocol = "text"
+    """What is asked for: see `spoken`."""
     form: ToolForm = "native"
     """How the agent's model is told of tools."""
     tools: Tools | None = None
@@ -128,7 +130,7 @@ async def play(
         sample=sample,
         agent=cast.agent.name,
         user=cast.user.name,
-        protocol=cast.protocol,
+        protocol=run.protocol,
         seed=seed,
         events=tuple(run.events),
         stop=stop,
@@ -156,6 +158,7 @@ class _Run:
     limits: Limits
     clock: Clock
     world: LiveWorld = field(init=False)
+    protocol: Protocol = field(init=False)
     events: list[Event] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     malformed: int = 0
@@ -164,10 +167,13 @@ class _Run:
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
 
+    def __post_init__(self) -> None:
+        self.protocol = spoken(self.stage.task.brief, self.cast.protocol)
+
     async def to_the_end(self) -> Stop:
         task, cast = self.stage.task, self.cast
-        self.messages = opening(task.brief, cast.protocol, task.world.now, cast.form)
-        view = View(task.brief, cast.protocol, self.messages)
+        self.messages = opening(task.brief, self.protocol, task.world.now, cast.form)
+        view = View(task.brief, self.protocol, self.messages)
         while True:
             before = self.clock()
             try:
@@ -190,7 +196,7 @@ class _Run:
 
     async def _take(self, turn: AssistantTurn, seconds: float) -> Stop | None:
         """Records a turn and lets it happen."""
-        act = read_turn(turn, self.cast.protocol)
+        act = read_turn(turn, self.protocol)
         answer = act.text if isinstance(act, Answers) else None
         self.events.append(
             AgentEvent(
@@ -236,7 +242,7 @@ class _Run:
         return stop
 
     async def _call(self, call: ToolCall) -> Stop | None:
-        if asks_user(call, self.cast.protocol):
+        if asks_user(call, self.stage.task.brief, self.protocol):
             return await self._ask(call)
         before = self.clock()
         result, answer = await self._result(call)
@@ -326,7 +332,8 @@ def _fault_in(result: ToolResult) -> Fault | None:
 def replay(stage: Stage, episode: Episode) -> Final:
     """Runs a stored episode's calls again and gives the state they end in.
 
-    A simulated tool answers what is stored, if the entry's id says that this answer belongs to this call in this state.
+    A simulated tool answers what is stored, if the entry's id says that this answer belongs to this call in this state;
+    so does a service.
     Raises `ReplayMismatch` when a response or the final digest differs from what was stored.
     """
     with stage.blueprint.open() as world:
@@ -376,7 +383,9 @@ def _again(world: LiveWorld, call: ToolCall, event: ToolEvent) -> ToolResult | N
             cut = not result.tool.writes and is_cut_short(event.response)
             return ToolResult(False, event.response, None, event.fault, result.arguments) if cut else None
         ids = {id_of(key_of(result, mode), event.ok, event.response) for mode in ("state", "paper")}
-        if event.entry_id is None or event.entry_id not in ids or not _is_json(event.response):
+        if event.entry_id is None or event.entry_id not in ids:
+            return None
+        if not result.tool.service and not _is_json(event.response):
             return None
         result = world.take(result, Answer(event.ok, event.response, event.entry_id, event.alias_of))
     elif event.fault is not None:

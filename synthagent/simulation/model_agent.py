@@ -45,7 +45,7 @@ class ModelAgent:
 
     def _native_tools(self, view: View) -> list[dict[str, Any]] | None:
         if self._form == "native" and self._tools is None:
-            self._tools = tools_for(view.brief, view.protocol)
+            self._tools = tools_for(view.brief, view.protocol) or None  # endpoints refuse an empty list
         return self._tools
 
 

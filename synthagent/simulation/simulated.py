@@ -12,20 +12,22 @@ from typing import Any
 
 import orjson
 
-from synthagent.schema.tasks import Tool
+from synthagent.schema.tasks import Service, Tool
 from synthagent.simulation.arguments import Schema, binder, canonical_text
 
 Rows = Mapping[str, Sequence[tuple[Any, ...]]]
 
 
 class Simulated:
-    """A tool that has no program: its validators, and what a model needs to know to stand in for it."""
+    """A tool that has no program: its validators, and what a model needs to know to stand in for it, or the service."""
 
-    __slots__ = ("accepts", "bind", "choices", "grounding", "outputs", "reads", "schema", "tool", "touches", "writes")
+    __slots__ = (
+        "accepts", "bind", "choices", "grounding", "outputs", "reads", "schema", "service", "tool", "touches", "writes",
+    )  # fmt: skip
 
-    def __init__(self, tool: Tool, grounding: str):
-        """Raises `ValueError` when one of its schemas is not valid."""
-        self.tool, self.grounding = tool, grounding
+    def __init__(self, tool: Tool, grounding: str, service: Service | None = None):
+        """`service`: what answers it, if that is no model. Raises `ValueError` when one of its schemas is not valid."""
+        self.tool, self.grounding, self.service = tool, grounding, service
         self.schema = Schema(tool.function.parameters)
         self.accepts = self.schema.accepts
         self.bind = binder(tool.function.parameters)
@@ -89,7 +91,7 @@ class Answer:
 
     ok: bool
     response: str
-    """JSON: the result, or `{"error": {"type", "message"}}`."""
+    """JSON: the result, or `{"error": {"type", "message"}}`. Of a service: text, as the agent reads it."""
     entry_id: str
     alias_of: str | None = None
     """The entry whose answer this repeats, of another call or an earlier state."""

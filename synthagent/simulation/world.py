@@ -47,11 +47,11 @@ class ToolResult:
 
     ok: bool
     response: str
-    """The exact text for the agent: the result as JSON, or `{"error": {"type", "message"}}`."""
+    """The exact text for the agent: the result as JSON, or `{"error": {"type", "message"}}`; of a service, plain."""
     value: Any
     """The result as data; None when the call failed."""
     error: str | None
-    """unknown_tool, bad_arguments, malformed, precondition or limit; None when the call succeeded."""
+    """unknown_tool, bad_arguments, malformed, precondition, limit or raised; None when the call succeeded."""
     arguments: dict[str, Any] | None
     """As typed; None when they could not be read."""
     changed: bool = False
@@ -265,10 +265,11 @@ class LiveWorld:
             assert self._history is not None
             tool = call.tool
             self._history.note(Deed(tool.tool.name, call.arguments, answer.response, tool.touches, answer.root))
-        value = orjson.loads(answer.response)
+        value = answer.response if call.tool.service else orjson.loads(answer.response)
         if answer.ok:
             return ToolResult(True, answer.response, value, None, call.arguments, changed)
-        return ToolResult(False, answer.response, None, "precondition", call.arguments)
+        error = "raised" if call.tool.service else "precondition"
+        return ToolResult(False, answer.response, None, error, call.arguments)
 
     @property
     def digest(self) -> str:

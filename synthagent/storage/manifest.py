@@ -17,8 +17,8 @@ from synthagent.storage.complaints import complaints
 SCHEMA = "synthagent.run/1"
 
 MUST_AGREE = (
-    "tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "map_store", "faults", "lint", "judge",
-    "judge_mode", "reward", "prompts",
+    "tasks_sha256", "n", "seed", "protocol", "limits", "user", "tools", "map", "map_store", "faults", "search",
+    "python", "lint", "judge", "judge_mode", "reward", "prompts",
 )  # fmt: skip
 """What may not change between the start of a run and its resumption: else its episodes are not of one kind."""
 
@@ -39,6 +39,10 @@ class Manifest(Record):
     """Where they are kept."""
     faults: float = 0.0
     """Share of tool calls that were made to fail."""
+    search: str | None = None
+    """What answered searches, if any task searches."""
+    python: str | None = None
+    """The tier that ran Python, if any task runs some."""
     lint: bool = True
     """Whether the replies of a user that is a model were looked over."""
     judge: str | None = None

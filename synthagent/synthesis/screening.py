@@ -91,6 +91,8 @@ async def _screened(
     async for text in _reference(stage, tools):
         broken = True
         yield "reference", text
+    if task.kind == "reasoning":
+        return  # one answer and nothing else; what another one earns takes somebody who compares them
     async for text in _nothing(stage, tools):
         yield "nothing", text
     async for text in _traps(stage, shown, tools):

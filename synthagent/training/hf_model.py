@@ -13,7 +13,6 @@ import anyio
 import anyio.lowlevel
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from synthagent.training.attention import ATTENTION, NO_MASK, grouped_attention
@@ -23,6 +22,8 @@ SHARED = 16
 """Tokens from which on a prefix that another conversation has is copied and not computed."""
 READ_AT_ONCE = 1024
 """Tokens read in with one step, unless a single prompt is longer: those who write wait for them."""
+_GROWTH = 128
+"""Tokens by which rows grow. Attention computes whole rows: what is left over in them costs as much as what is used."""
 
 
 @dataclass
@@ -80,8 +81,9 @@ class _Step:
             everybody = torch.zeros(keys[0].shape[0], dtype=torch.long, device=device)
             everybody[self._seats] = places
             places = everybody
-        self._upto = max((starts[n] + 1 for n in single), default=0)
-        self._seen = (torch.arange(self._upto, device=device)[None] <= places[:, None])[:, None, None]
+        # Whole rows are a matrix as it lies in memory; a part of each would be copied with every layer.
+        self._upto = max((starts[n] + 1 for n in single), default=0) if self._few else keys[0].shape[2]
+        self._unseen = (torch.arange(self._upto, device=device)[None] > places[:, None])[:, None, None]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """As `attention.Parts` has it; keys and values go into the cache first."""
@@ -105,17 +107,18 @@ class _Step:
         heads, _, size = query.shape
         shared = keys.shape[1]
         asked = query[:, self._writing].transpose(0, 1)
-        keys, values = keys[:, :, : self._upto], values[:, :, : self._upto]
         if self._few:
-            keys, values = keys[self._seats], values[self._seats]
+            keys, values = keys[self._seats, :, : self._upto], values[self._seats, :, : self._upto]
         else:
             everybody = torch.zeros((keys.shape[0], heads, size), dtype=query.dtype, device=query.device)
             everybody[self._seats] = asked
             asked = everybody
         # Heads that share keys are further questions to the same keys: nothing is repeated.
         grouped = asked.reshape(asked.shape[0], shared, heads // shared, size)
-        found = scaled_dot_product_attention(grouped, keys, values, attn_mask=self._seen, scale=scale)
-        found = found.reshape(asked.shape[0], heads, size)
+        # One question a row is too little for fused attention: on a processor it takes three times as long as this.
+        likeness = torch.matmul(grouped, keys.transpose(2, 3)).float() * (size**-0.5 if scale is None else scale)
+        weights = likeness.masked_fill_(self._unseen, -torch.inf).softmax(dim=-1).to(values.dtype)
+        found = torch.matmul(weights, values).reshape(asked.shape[0], heads, size)
         return found if self._few else found[self._seats]
 
 
@@ -130,7 +133,7 @@ class HFModel:
                  room: int = 512):  # fmt: skip
         """`slots`: conversations in the batch; `length`: tokens of the longest one; `ends`: ids that end a turn.
 
-        `room`: tokens of each that are made room for at first; it doubles when one of them needs more.
+        `room`: tokens of each that are made room for at first; there is more, by `_GROWTH`, when one of them needs it.
         """
         model.set_attn_implementation(ATTENTION)
         self.model, self.ends, self.length = model, ends, length
@@ -283,7 +286,7 @@ class HFModel:
         """Lets every row hold so many tokens."""
         room = self._keys[0].shape[2]
         if tokens > room:
-            more = min(max(2 * room, tokens), self.length) - room
+            more = min(-(-tokens // _GROWTH) * _GROWTH, self.length) - room
             self._keys = [torch.nn.functional.pad(layer, (0, 0, 0, more)) for layer in self._keys]
             self._values = [torch.nn.functional.pad(layer, (0, 0, 0, more)) for layer in self._values]
 

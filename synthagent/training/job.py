@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthagent.schema.tasks import Task
+from synthagent.scoring.scorer import PLAIN, Scoring
 from synthagent.simulation.agent import ToolForm
 from synthagent.training.collecting import Supporting
 from synthagent.training.metrics import StepLine
@@ -31,6 +32,8 @@ class Job:
     """Who plays besides the policy; belongs to the event loop in which the trainer is called."""
     stop: Callable[[], None]
     """Called often; raises `Interrupted` when the run is to stop."""
+    scoring: Scoring = PLAIN
+    """Who decides what code alone cannot; belongs to the same loop."""
     tell: Callable[[StepLine], None] = lambda _: None
     report_to: tuple[str, ...] = ()
     """Where figures go besides the folder, for trainers that know of such places."""

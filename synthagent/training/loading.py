@@ -1,5 +1,6 @@
 """Models in the form of transformers: loaded to be sampled from, in this process."""
 
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from synthagent.errors import InputError
 from synthagent.llm.model import ChatReply, ChatRequest, ContextOverflow
-from synthagent.schema.messages import Usage
+from synthagent.schema.messages import Message, Usage
 from synthagent.training.attention import ATTENTION
 from synthagent.training.hf_model import HFModel
 from synthagent.training.hf_tokenizer import HFTokenizer, ends_of
@@ -72,7 +73,8 @@ class HFChat:
         Of the request's further fields, `top_p` is kept.
         """
         sampler, tokenizer = self._policy.sampler, self._policy.tokenizer
-        ids = tokenizer.encode(rendered(tokenizer, request.messages, request.tools, generation_prompt=True))
+        messages = [_as_template_wants(message) for message in request.messages]
+        ids = tokenizer.encode(rendered(tokenizer, messages, request.tools, generation_prompt=True))
         room = sampler.length - len(ids)
         if room < 2:
             raise ContextOverflow(f"{len(ids)} tokens, and the window holds {sampler.length}")
@@ -93,6 +95,28 @@ class HFChat:
 
     async def aclose(self) -> None:
         """Nothing to give up."""
+
+
+def _as_template_wants(message: Message) -> Message:
+    """A message whose calls have their arguments as objects: templates write them out as JSON, text once too often.
+
+    What is no JSON object stays as the model wrote it.
+    """
+    if not message.get("tool_calls"):
+        return message
+    calls = [
+        {**call, "function": {**call["function"], "arguments": _object(call["function"]["arguments"])}}
+        for call in message["tool_calls"]
+    ]
+    return {**message, "tool_calls": calls}
+
+
+def _object(arguments: str) -> Any:
+    try:
+        found = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    return found if isinstance(found, dict) else arguments
 
 
 def _cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:

@@ -27,7 +27,7 @@ async def practise(job: Job) -> None:
     policy = Policy(sampler, found.tokenizer, "policy")
     updates = job.steps * (1 if recipe.optimiser.minibatch is None else -(-mine.tasks // recipe.optimiser.minibatch))
     learner = Learner(found.model, recipe, updates, job.stop)
-    playing = Playing(policy, job.form, job.supporting, mine)
+    playing = Playing(policy, job.form, job.supporting, mine, job.scoring)
     curriculum = Curriculum(job.tasks, recipe.selection, recipe.seed, recipe.data.reasoning)
     with ExitStack() as stack:
         config = recipe.model_dump(mode="json")

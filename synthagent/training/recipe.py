@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from synthagent.errors import InputError
+from synthagent.reasoning.python_tool import Tier
 from synthagent.schema.messages import Protocol
 from synthagent.schema.record import Record
 from synthagent.simulation.agent import ToolForm
@@ -28,6 +29,10 @@ class Data(Record):
     """Share of reasoning tasks in a step; 1: nothing else (the paper's ablation)."""
     user: str = "facts"
     """Who plays the user: facts, or a model such as openai:MODEL@URL."""
+    search: str | None = None
+    """What answers searches, where tasks search: corpus:FILE, serper, tavily or searxng:URL."""
+    python: Tier = "auto"
+    """What runs Python, where tasks do."""
     demonstrations: int | None = Field(default=None, ge=1)
     """How many demonstrations a task the rubrics were derived from; noted only."""
 

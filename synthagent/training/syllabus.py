@@ -12,12 +12,12 @@ from synthagent.training.recipe import Data, Rollouts
 from synthagent.training.tokens import Scroll, Tokenizer
 
 REASONING = "reasoning"
-"""The feature that makes a task a reasoning task."""
+"""The feature of a task that counts as a reasoning task, whatever its kind."""
 
 
 def is_reasoning(task: Task) -> bool:
     """Whether a task is about thinking (mathematics, search) and not about acting in a world."""
-    return REASONING in task.provenance.features
+    return task.kind == "reasoning" or REASONING in task.provenance.features
 
 
 def syllabus(tasks: Iterable[Task], data: Data, where: str) -> list[Task]:
@@ -31,7 +31,7 @@ def syllabus(tasks: Iterable[Task], data: Data, where: str) -> list[Task]:
     if data.reasoning and not thinking:
         raise InputError(
             f"data.reasoning is {data.reasoning:g}, and the file holds no task with the feature '{REASONING}'",
-            where=where, way_out="set data.reasoning = 0, or add reasoning tasks",
+            where=where, way_out="set data.reasoning = 0, or add reasoning tasks: --reasoning FILE",
         )  # fmt: skip
     if data.reasoning < 1 and not acting:
         raise InputError("holds no tasks to act in", where=where, way_out="set data.reasoning = 1 for reasoning alone")

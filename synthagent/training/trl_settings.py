@@ -155,7 +155,6 @@ def notes_on(recipe: Recipe) -> list[str]:
     """What the recipe asks for and TRL 1.16 does otherwise, or not at all; each begins with the recipe's key."""
     loss, optimiser = recipe.loss, recipe.optimiser
     found = [
-        (recipe.data.reasoning > 0, "data.reasoning: reasoning tasks are not mixed in"),
         (recipe.data.demonstrations is not None, "data.demonstrations: only noted, here as elsewhere"),
         (loss.normalised, "loss.normalised: TRL adds 1e-4 to the standard deviation, the native trainer 1e-6"),
         (optimiser.weight_decay > 0, "optimiser.weight_decay: transformers leaves norms and biases out of it"),

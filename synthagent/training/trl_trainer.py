@@ -94,7 +94,7 @@ class Practice:
 
     def __post_init__(self) -> None:
         recipe = self.job.recipe
-        self.curriculum = Curriculum(self.job.tasks, recipe.selection, recipe.seed)
+        self.curriculum = Curriculum(self.job.tasks, recipe.selection, recipe.seed, recipe.data.reasoning)
         self.updates = updates_a_step(recipe)
 
     @property
@@ -292,7 +292,7 @@ async def practise(job: Job) -> None:
     if torch.accelerator.is_available():
         found.model.to(torch.accelerator.current_accelerator())
     sampler = found.sampler(slots=mine.slots, length=mine.prompt_tokens + mine.response_tokens)
-    playing = Playing(Policy(sampler, found.tokenizer, "policy"), job.form, job.supporting, mine)
+    playing = Playing(Policy(sampler, found.tokenizer, "policy"), job.form, job.supporting, mine, job.scoring)
     practice = practice_of(job, found, playing, sampler.weights_changed)
     await anyio.to_thread.run_sync(practice.run)
     save(practice, found)

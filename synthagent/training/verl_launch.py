@@ -123,6 +123,10 @@ def refuse(
     minibatch = recipe.optimiser.minibatch
     if minibatch is not None and recipe.rollouts.tasks % minibatch:
         raise InputError(f"optimiser.minibatch: {recipe.rollouts.tasks} groups do not divide by {minibatch}")
+    for task in (*tasks, *(task for these in held_out.values() for task in these)):
+        if task.kind == "reasoning":
+            text = f"task {task.id}: answers are not compared in verl's workers, so that it would have no reward"
+            raise InputError(text, way_out="--trainer native or trl; or data.reasoning = 0")
     if others is not None:
         return
     if recipe.data.user != "facts":

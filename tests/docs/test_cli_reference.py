@@ -69,7 +69,7 @@ def test_a_command_has_the_options_and_defaults_that_are_documented(name: str):
     assert said.keys() == real.keys()
     # A default in words ("by difficulty") stands for an option that is not set; the settings hold some of those.
     settled = {f"--{key.replace('_', '-')}": value for key, value in defaults_of_settings().items()}
-    if name in ("synthagent synth", "synthagent evolve"):
+    if name in ("synthagent synth", "synthagent evolve", "synthagent synth-reasoning"):
         del settled["--max-tokens"]  # there it is a budget
     for word, default in said.items():
         expected = real[word] if real[word] != "none" else str(settled.get(word, "none"))
@@ -193,6 +193,23 @@ def test_commands_about_a_corpus_print_the_columns_that_are_documented(tmp_path:
     assert [list(printed("corpus", "build", tmp_path / "notes", "-o", corpus))] == columns("synthagent corpus build")
     [hit] = printed("corpus", "search", corpus, "ferry")
     assert [list(hit)] == columns("synthagent corpus search")
+
+
+def test_commands_about_evaluations_print_the_columns_that_are_documented(tmp_path: Path):
+    problems, folder = tmp_path / "sums.jsonl", tmp_path / "evals"
+    rows = [orjson.dumps({"problem": f"What is {n}+1?", "answer": str(n + 1)}) for n in range(30)]
+    problems.write_bytes(b"\n".join(rows))
+    words = ("--suite", "aime24", "--data-file", f"aime24={problems}", "--limit", 1, "--trials", 1, "-o", folder)
+    run = printed("eval", "run", *words, "--agent", "scripted:reference")
+    said = [name for row in reference("evaluation").section("report.json").rows("field") for name in codes(row[0])]
+    assert sorted(run["aime24"]) == sorted(said)
+    told = printed("eval", "report", folder, folder)
+    assert list(told["results"][0])[:2] == ["run", "suite"]
+    assert [list(told["differences"][0])] == columns("synthagent eval report")
+    listed = printed("eval", "list")
+    assert [list(listed[0])] == columns("synthagent eval list")
+    suites = {codes(row[0])[0]: row[1] for row in reference("evaluation").section("Suites").rows("suite")}
+    assert suites == {row["suite"]: str(row["size"]) for row in listed}
 
 
 def test_check_prints_the_columns_that_are_documented(tmp_path: Path):

@@ -13,8 +13,12 @@ from synthagent.config import Settings
 from synthagent.llm.model import ChatRequest, ContextOverflow
 from synthagent.llm.openai import OpenAIChat
 from synthagent.llm.threaded import threaded
+from synthagent.schema.messages import ToolCall
 from synthagent.serve.agent_endpoint import AgentEndpoint
+from synthagent.simulation.agent import assistant_message
 from synthagent.training.loading import HFChat, load
+from synthagent.training.policy import Policy
+from synthagent.training.sampling import Sampled
 
 HELLO = [{"role": "user", "content": "Hello."}]
 SETTINGS = Settings(threads=1, in_flight=2, max_tokens=6)
@@ -103,3 +107,33 @@ async def test_what_follows_a_stop_sequence_is_not_said(tiny):
     request = ChatRequest(HELLO, temperature=1.0, max_tokens=30, seed=5, stop=(stop, "never said"))
     cut = await chat.complete(request)
     assert (cut.content, cut.finish_reason) == (whole[: whole.index(stop)], "stop")
+
+
+class Reading:
+    """A sampler that keeps what it is given to read, and writes its first token again."""
+
+    length = 4096
+
+    def __init__(self):
+        self.read = []
+
+    async def sample(self, key, ids, wish):
+        self.read.append(list(ids))
+        return Sampled((ids[0],), (0.0,), True)
+
+    def release(self, key):
+        pass
+
+
+async def test_a_template_that_knows_calls_writes_their_arguments_as_the_objects_they_are(tiny):
+    tokenizer = load(tiny, slots=1).tokenizer
+    tokenizer.inner.chat_template = (
+        "{% for message in messages %}{% for call in message.tool_calls or [] %}{{ call.function.name }}:"
+        "{{ call.function.arguments | tojson }};{% endfor %}{% endfor %}"
+    )
+    calls = [("a", '{"x": "\u00e9", "n": 10000000000000000000001}'), ("b", "no JSON"), ("c", "[1]")]
+    turn = assistant_message("", [ToolCall(id=name, name=name, arguments=raw) for name, raw in calls])
+    reading = Reading()
+    await HFChat(Policy(reading, tokenizer)).complete(ChatRequest([*HELLO, turn]))
+    assert tokenizer.decode(reading.read[0]) == 'a:{"x": "é", "n": 10000000000000000000001};b:"no JSON";c:"[1]";'
+    assert turn["tool_calls"][0]["function"]["arguments"] == calls[0][1]

@@ -1,0 +1,56 @@
+"""Compares answers to mathematics in a process of its own. Run as a file, not imported: see `answers.MathAnswers`.
+
+The answer is hostile: `10^{10^{10}}` may take for ever, or all memory. The kernel bounds both, whatever the C code
+underneath is doing: processor time, which unlike the clock does not depend on what else the machine does, and address
+space. Reads a line `{"gold", "answer"}`, writes a line `{"equal"}`; the first line it writes says what it is.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import resource
+import sys
+import warnings
+
+
+def main(seconds: int, memory: int) -> None:
+    """Serves until its input ends. `seconds` of processor time a comparison, `memory` in bytes."""
+    os.environ["SYMPY_GROUND_TYPES"] = "python"  # GMP would abort where Python raises
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    out, sys.stdout = sys.stdout, sys.stderr
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+
+    # What was boxed is the answer, whatever else the text calls one.
+    wanted = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
+    _bound(resource.RLIMIT_AS, memory)
+    _bound(resource.RLIMIT_FSIZE, 0)
+    _bound(resource.RLIMIT_CORE, 0)
+    print(json.dumps({"ready": True}), file=out, flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _bound(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + seconds)
+        equal = False
+        # No error of a parser is one of ours: the gold answer has been through it before.
+        with contextlib.suppress(Exception):
+            gold = parse(_marked(asked["gold"]), wanted, parsing_timeout=None)
+            answer = parse(asked["answer"], wanted, parsing_timeout=None)
+            equal = bool(verify(gold, answer, timeout_seconds=None))
+        print(json.dumps({"equal": equal}), file=out, flush=True)
+
+
+def _marked(gold: str) -> str:
+    """The gold answer as LaTeX, which is only looked for between marks."""
+    return gold if "$" in gold or "\\boxed" in gold or "\\(" in gold or "\\[" in gold else f"${gold}$"
+
+
+def _bound(what: int, most: int) -> None:
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
