@@ -112,7 +112,7 @@ def test_progress_is_told(small: Small, tmp_path: Path):
         unsafe_local=True,
         watch=Watch(told.append),
         total=2,
-        finished=lambda: sum((work / name).exists() for name in "ab"),
+        collect=lambda: sum((work / name).exists() for name in "ab"),
     )
     assert drive(job, Gateway({})) == 0
     assert (told[0], told[-1]) == ("0 of 2 entries", "2 of 2 entries")
