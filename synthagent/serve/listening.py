@@ -84,7 +84,8 @@ class Listening:
         self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, backlog=4096).start()
-        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{name}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         """Stops listening."""
