@@ -9,6 +9,6 @@ collect_ignore_glob = [] if THERE else ["test_*.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What verl's dependencies warn of is theirs. Elsewhere nothing changes: the filter is that of the whole session."""
+    """What verl's dependencies warn of is theirs. Elsewhere nothing changes: the filter is of the whole session."""
     if THERE:
         config.addinivalue_line("filterwarnings", "default")

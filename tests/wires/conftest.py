@@ -14,6 +14,6 @@ collect_ignore = [file for file, module in NEEDS.items() if not find_spec(module
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What the peers warn of is theirs. Where there is none, nothing changes: the filter is that of the whole session."""
+    """What the peers warn of is theirs. Where there is none, nothing changes: the filter is of the whole session."""
     if len(collect_ignore) < len(NEEDS):
         config.addinivalue_line("filterwarnings", "default")
