@@ -62,12 +62,17 @@ class Listening:
 
     def __init__(
         self, handler: Handler, host: str = "127.0.0.1", port: int = 0, token: str | None = None, *,
-        largest: int = LARGEST, rate: Rate | None = None,
+        largest: int = LARGEST, rate: Rate | None = None, cancelling: bool = False,
+        refused: "Callable[[Refused], web.StreamResponse] | None" = None,
     ):  # fmt: skip
-        """Raises `InputError` for a host beyond loopback without a token."""
+        """`cancelling`: whether who hangs up ends the work on its answer; `refused`: the answer to what is refused.
+
+        Raises `InputError` for a host beyond loopback without a token.
+        """
         self.url = ""
         self._handler, self._host, self._port, self._token = handler, checked_host(host, token), port, token
-        self._largest, self._rate = largest, rate
+        self._largest, self._rate, self._cancelling = largest, rate, cancelling
+        self._refused = refused or _refused
         self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> str:
@@ -81,7 +86,8 @@ class Listening:
         """Listens. Raises `OSError` if the port is taken."""
         from aiohttp import web
 
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=1.0)
+        server = web.Server(self._serve, handler_cancellation=self._cancelling, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, backlog=4096).start()
         name = f"[{self._host}]" if ":" in self._host else self._host
@@ -94,8 +100,6 @@ class Listening:
             self._runner = None
 
     async def _serve(self, request: "web.BaseRequest") -> "web.StreamResponse":
-        from aiohttp import web
-
         try:
             why = refusal(request.headers, self._token)
             if why is not None:
@@ -104,10 +108,7 @@ class Listening:
                 raise self._rate.refusal()
             return await self._handler(request, await self._body(request))
         except Refused as refused:
-            return web.Response(
-                status=refused.status, body=orjson.dumps(refused_error(refused)), content_type="application/json",
-                headers=refused.headers,
-            )  # fmt: skip
+            return self._refused(refused)
 
     async def _body(self, request: "web.BaseRequest") -> bytes:
         parts, size = [], 0
@@ -117,6 +118,13 @@ class Listening:
                 raise Refused(413, f"a request of more than {self._largest} bytes")
             parts.append(part)
         return b"".join(parts)
+
+
+def _refused(refused: Refused) -> "web.StreamResponse":
+    from aiohttp import web
+
+    body = orjson.dumps(refused_error(refused))
+    return web.Response(status=refused.status, body=body, content_type="application/json", headers=refused.headers)
 
 
 def refused_error(refused: Refused) -> dict[str, Any]:
