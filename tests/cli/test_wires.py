@@ -1,6 +1,7 @@
 """serve http: a process that serves episodes, and the run folder in which they are found afterwards."""
 
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,22 @@ def test_what_cannot_be_served_is_told_at_once(cli, tasks: Path, tmp_path: Path,
     empty = cli("serve", wire, tmp_path / "empty.jsonl")
     assert (empty.code, "there is no task in it" in empty.err) == (2, True)
     assert cli("serve", wire, tasks, "--user", "gpt").code == 2
+
+
+@pytest.mark.parametrize(("wire", "words"), [("mcp", ["--http"]), ("mcp", ["--task", "TASK"]), ("openenv", [])])
+def test_a_wire_whose_peer_is_not_installed_says_what_to_install(cli, tasks: Path, wire: str, words: list[str]):
+    if find_spec(wire) is not None:
+        pytest.skip(f"{wire} is here")
+    done = cli("serve", wire, tasks, *words)
+    assert (done.code, f"pip install 'synthagent[{wire}]'" in done.err) == (2, True), done.err
+
+
+def test_over_stdio_a_task_must_be_named(cli, tasks: Path):
+    done = cli("serve", "mcp", tasks)
+    assert (done.code, "--task is missing" in done.err) == (2, True)
+
+
+def test_a_port_in_use_is_told(cli, tasks: Path):
+    with serving("http", tasks) as (url, _):
+        done = cli("serve", "http", tasks, "--port", url.rpartition(":")[2])
+        assert (done.code, "cannot listen" in done.err, "--port" in done.err) == (2, True, True), done.err
