@@ -76,6 +76,8 @@ class McpEpisode:
         if name == self.finish:
             return await self._finished((arguments or {}).get("answer", ""))
         opened, session = self._opened, self._opened.session
+        if self._pool.has(opened.id):
+            self._pool.find(opened.id)  # over stdio nobody else says that it is in use
         over = OVER.format(finish=self.finish)
         async with opened.lock:
             if self.outcome is not None or session.done:
