@@ -111,7 +111,7 @@ async def test_a_model_is_measured_and_two_models_are_compared(sums: Path, tmp_p
     [difference] = told["differences"]
     assert (difference["n"], difference["difference"]) == (10, pytest.approx(0.4))
     text = synthagent("eval", "report", tmp_path / "weak", tmp_path / "strong").out
-    assert "| SynthAgent-14B | 72.2 |" in text
+    assert "| SynthAgent-14B | 40.0 | 58.6 | 44.7 | 57.0 |" in text, "the paper's tables stand beside ours"
     assert "40.0 (first 10)" in text
 
 
