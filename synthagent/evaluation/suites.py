@@ -171,7 +171,7 @@ _SEARCH = (
         Source(repo="callanwu/WebWalkerQA", revision="main", path="data/main-00000-of-00001.jsonl"),
     ),
     _search(
-        "xbench", "xBench-DeepSearch", 100, "MIT",
+        "xbench", "xBench-DeepSearch", 100, "not confirmed",
         Source(repo="xbench/DeepSearch", revision="main", path="DeepSearch.csv"),
     ),
 )  # fmt: skip
