@@ -76,6 +76,8 @@ def test_a_typo_is_answered_with_what_was_probably_meant(cli, words: list[str], 
         (["rollout", "TASKS", "--out", "R", "--agent", "gpt:4"], "known: scripted, openai"),
         (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt"], "openai:MODEL@http://host:port/v1"),
         (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt@localhost:80"], "no http(s) URL"),
+        # A key in an address would be kept in every record.
+        (["rollout", "TASKS", "--out", "R", "--agent", "openai:gpt@http://h/v1?key=s3cret"], "ends with its path"),
         (["rollout", "TASKS", "--out", "R", "--agent", "gguf:nowhere.gguf"], "no file 'nowhere.gguf'"),
         (["rollout", "TASKS", "--out", "R", "--agent", "local:gpt-5"], "known: smollm2-135m"),
         (["rollout", "TASKS", "--out", "R", "--agent", "local:smollm2-135m"], "synthagent models fetch smollm2-135m"),
