@@ -9,6 +9,7 @@ VERL_VENV ?= .venv-verl
 WIRES_VENV ?= .venv-wires
 OPENENV_VENV ?= .venv-openenv
 VERIFIERS_VENV ?= .venv-verifiers
+VERIFIERS_SPEC := verifiers>=0.4,<0.5
 WIRES_OUT := $(CURDIR)/runs/wires
 BIN := $(VENV)/bin
 
@@ -70,7 +71,7 @@ test-wires: ## Every wire against its real peer, each in an environment of its o
 	rm -rf $(WIRES_OUT)
 	$(call peer-tests,$(WIRES_VENV),[mcp],"schemathesis>=4",tests/wires)
 	$(call peer-tests,$(OPENENV_VENV),[openenv],,tests/wires/test_openenv_wire.py)
-	$(call peer-tests,$(VERIFIERS_VENV),,"verifiers>=0.4,<0.5",tests/wires/test_verifiers_wire.py)
+	$(call peer-tests,$(VERIFIERS_VENV),,"$(VERIFIERS_SPEC)",tests/wires/test_verifiers_wire.py)
 	$(MAKE) --no-print-directory install
 	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet $(TORCH_SPEC)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
