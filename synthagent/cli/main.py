@@ -31,6 +31,7 @@ from synthagent.cli.options import (
     User,
 )
 from synthagent.cli.simulator_commands import audit, maps, select, serve
+from synthagent.cli.view_commands import view
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
@@ -267,6 +268,7 @@ def split(
     run_split(tasks, out, by, seed, shares, json)
 
 
+app.command()(view)
 app.command()(select)
 app.command("synth-reasoning")(question_commands.synth_reasoning)
 
