@@ -1,5 +1,6 @@
 """Who may look, and what a page may load."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -87,3 +88,12 @@ def test_beyond_loopback_a_token_is_wanted(run: Path, monkeypatch: pytest.Monkey
     done = synthagent("view", run, "--host", "0.0.0.0")
     assert done.code == 2
     assert "SYNTHAGENT_TOKEN" in done.err
+
+
+def test_what_was_taken_over_is_byte_for_byte_what_the_list_says():
+    page = (Path(__file__).parents[2] / "docs" / "decisions" / "dependencies.md").read_text()
+    listed = dict(re.findall(r"^\| `([\w.-]+)` \|.*\| `([0-9a-f]{64})` \|$", page, re.MULTILINE))
+    carried = {path.name: path for path in (STATIC / "vendor").iterdir() if not path.name.startswith("LICENSE")}
+    assert listed.keys() == carried.keys()
+    for name, path in carried.items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == listed[name], name
