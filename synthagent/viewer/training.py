@@ -14,13 +14,6 @@ from synthagent.schema.scores import Score
 from synthagent.storage.journal import Span, line_at, lines, typed
 from synthagent.training.train_folder import HELDOUT, METRICS, ROLLOUTS, read_manifest
 
-SCALARS = (
-    "loss", "entropy", "kl", "clipped", "logprob_gap", "grad_norm", "lr", "zero_variance", "groups", "redrawn",
-    "generated", "learnt", "generating", "learning",
-)  # fmt: skip
-"""Figures of a step itself; those of its episodes are in `played`."""
-
-
 class _Try(Record):
     """One line of `rollouts.jsonl`."""
 
@@ -41,7 +34,7 @@ class TrainingView:
     def summary(self) -> Json:
         """The run as one row of a list."""
         manifest = read_manifest(self.path)
-        steps = {found.value["step"] for found in self._lines(METRICS)}
+        steps = self._metrics()
         return {
             "command": manifest.command, "trainer": manifest.trainer, "policy": manifest.policy,
             "steps": manifest.steps, "done": max(steps, default=0), "seed": manifest.seed, "version": manifest.version,
@@ -50,22 +43,13 @@ class TrainingView:
     def curves(self) -> Json:
         """`{steps, series, heldout}`: figure -> its value at each step, None where it has none.
 
-        Of a step that was repeated the latest line counts. `heldout`: group -> step -> mean reward over what has one.
+        Of a step that was repeated the latest line counts; a cold start's steps are its updates. `heldout`: a row for each
+        set and step, with the mean reward over what has one.
         """
-        latest = {found.value["step"]: found.value for found in self._lines(METRICS)}
+        latest = self._metrics()
         steps = sorted(latest)
-        series: dict[str, list[float | None]] = {}
-        played = dict.fromkeys(name for step in steps for name in latest[step].get("played", {}))
-        for name in played:
-            if name != "blame":
-                series[f"played.{name}"] = [_number(latest[step].get("played", {}).get(name)) for step in steps]
-        for cause in dict.fromkeys(c for step in steps for c in latest[step].get("played", {}).get("blame", {})):
-            series[f"blame.{cause}"] = [
-                _number(latest[s].get("played", {}).get("blame", {}).get(cause, 0.0)) for s in steps
-            ]
-        for name in SCALARS:
-            if any(name in latest[step] for step in steps):
-                series[name] = [_number(latest[step].get(name)) for step in steps]
+        told = [_figures(latest[step]) for step in steps]
+        series = {name: [one.get(name) for one in told] for name in dict.fromkeys(n for one in told for n in one)}
         return {"steps": steps, "series": series, "heldout": self._heldout(), "about": self.summary()}
 
     def tries(self, step: int) -> list[Json]:
@@ -103,6 +87,16 @@ class TrainingView:
                 })  # fmt: skip
         return rows
 
+    def _metrics(self) -> dict[int, Json]:
+        """Step -> its latest line. Raises `InputError` for a line that names no step."""
+        latest: dict[int, Json] = {}
+        for found in self._lines(METRICS):
+            step = found.value.get("step", found.value.get("update"))
+            if not isinstance(step, int):
+                raise InputError(f"the line at byte {found.span.offset} names no step", where=str(self.path / METRICS))
+            latest[step] = found.value
+        return latest
+
     def _catch_up(self) -> None:
         path = self.path / ROLLOUTS
         for found in lines(path, self._read_to) if path.is_file() else ():
@@ -124,6 +118,15 @@ def _row(value: Json, place: int) -> Json:
         "reward": score.get("reward"), "gate": score.get("gate"), "n": score.get("n"), "i": score.get("i"),
         "blame": score.get("blame"),
     }  # fmt: skip
+
+
+def _figures(value: Json) -> dict[str, float | None]:
+    """The figures of a step by name; those of its episodes and their blame as `played.NAME` and `blame.WHO`."""
+    played = value.get("played") or {}
+    named = [(f"played.{name}", figure) for name, figure in played.items() if name != "blame"]
+    named += [(f"blame.{who}", share) for who, share in (played.get("blame") or {}).items()]
+    named += [(name, figure) for name, figure in value.items() if name not in ("step", "update", "played")]
+    return {name: _number(figure) for name, figure in named if figure is None or _number(figure) is not None}
 
 
 def _number(value: Any) -> float | None:

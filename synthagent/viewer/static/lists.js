@@ -3,6 +3,8 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { html, useKeys } from "./base.js";
 
 const SPARE = 8;
+const HEAD = 30;
+// Pixels of the head, which stands over the rows.
 
 /**
  * Rows of one height. `row(index)` draws one; `chosen` is kept in sight; j and k move it, Enter opens.
@@ -15,7 +17,7 @@ export function Rows({ count, height, row, chosen = -1, onChoose, onOpen, onRang
   const last = Math.min(count, Math.ceil((view.top + view.tall) / height) + SPARE);
 
   useLayoutEffect(() => {
-    const measure = () => box.current && setView({ top: box.current.scrollTop, tall: box.current.clientHeight });
+    const measure = () => box.current !== null && setView({ top: box.current.scrollTop, tall: box.current.clientHeight });
     measure();
     const watching = new ResizeObserver(measure);
     watching.observe(box.current);
@@ -27,7 +29,7 @@ export function Rows({ count, height, row, chosen = -1, onChoose, onOpen, onRang
     if (chosen < 0 || !here) return;
     const top = chosen * height;
     if (top < here.scrollTop) here.scrollTop = top;
-    else if (top + height > here.scrollTop + here.clientHeight) here.scrollTop = top + height - here.clientHeight;
+    else if (top + height > here.scrollTop + here.clientHeight - HEAD) here.scrollTop = top + height - here.clientHeight + HEAD;
   }, [chosen, count]);
   useKeys({
     j: () => onChoose?.(Math.min(count - 1, chosen + 1)),
