@@ -14,6 +14,7 @@ from synthagent.schema.scores import Score
 from synthagent.storage.journal import Span, line_at, lines, typed
 from synthagent.training.train_folder import HELDOUT, METRICS, ROLLOUTS, read_manifest
 
+
 class _Try(Record):
     """One line of `rollouts.jsonl`."""
 
@@ -43,8 +44,8 @@ class TrainingView:
     def curves(self) -> Json:
         """`{steps, series, heldout}`: figure -> its value at each step, None where it has none.
 
-        Of a step that was repeated the latest line counts; a cold start's steps are its updates. `heldout`: a row for each
-        set and step, with the mean reward over what has one.
+        Of a step that was repeated the latest line counts; a cold start's steps are its updates. `heldout`: a row for
+        each set and step, with the mean reward over what has one.
         """
         latest = self._metrics()
         steps = sorted(latest)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 
 from synthagent.cli.casting import Others
 from synthagent.cli.viewing import Place, listening, seated
 from synthagent.config import Settings
 from synthagent.serve.access import is_loopback
-from synthagent.viewer.app import Viewer
+from synthagent.viewer.app import LIVE_EVERY, Viewer
 from synthagent.viewer.door import Door
 from synthagent.viewer.library import Library
 from tests.commands import synthagent
@@ -35,9 +36,20 @@ class Asking:
             assert response.status == code, await response.text()
             return await response.json()
 
-    async def raw(self, path: str, **headers: str) -> tuple[int, str, Any]:
-        async with self._session.get(self.url + path, headers=headers, allow_redirects=False) as response:
+    async def raw(self, path: str, params: Any = None, **headers: str) -> tuple[int, str, Any]:
+        request = self._session.get(self.url + path, params=params, headers=headers, allow_redirects=False)
+        async with request as response:
             return response.status, await response.text(), response.headers
+
+    @asynccontextmanager
+    async def stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
+        """The lines of an answer that does not end."""
+        async with self._session.get(self.url + path) as response:
+            yield (raw.decode().rstrip("\n") async for raw in response.content)
+
+    async def settled(self) -> None:
+        """Long enough for the server to have looked at every run once."""
+        await anyio.sleep(1.2 * LIVE_EVERY)
 
 
 Opening = Callable[..., AbstractAsyncContextManager[Asking]]

@@ -7,6 +7,7 @@ import orjson
 from synthagent.schema.episodes import Episode
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
+from tests.viewer import strange_runs
 
 
 def keys_of(page):
@@ -185,3 +186,45 @@ async def test_paths_with_nothing_in_them_are_refused(cli_refusal, tmp_path: Pat
     assert "there is nothing here" in cli_refusal(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     assert "holds neither a run nor a training run" in cli_refusal(tmp_path / "empty")
+
+
+async def test_a_run_that_grows_is_told_without_being_asked(viewing, run: Path, tmp_path: Path):
+    copy = tmp_path / "live"
+    with RunFolder.open(run) as source:
+        episodes, tasks = list(source.episodes()), list(source.tasks())
+        with RunFolder.create(copy, source.manifest, tasks) as target:
+            target.add(episodes[0])
+            async with viewing(copy) as ask, ask.stream("/api/live") as lines:
+                assert await anext(lines) == ": here"
+                library = await ask.get("/api/library")
+                await ask.settled()
+                target.add(episodes[1])
+                told = [line async for line in until_data(lines)]
+    assert library["runs"][0]["live"] is True
+    found = orjson.loads(told[-1].removeprefix("data: "))
+    assert found["name"] == "live"
+    assert found["wanted"] == 24
+
+
+async def until_data(lines):
+    async for line in lines:
+        yield line
+        if line.startswith("data: "):
+            return
+
+
+async def test_an_episode_is_saved_without_scripts_and_hostile_text_stays_text(viewing, tmp_path: Path):
+    task = strange_runs.hostile(tmp_path / "hostile")
+    async with viewing(tmp_path / "hostile") as ask:
+        [row] = (await ask.get("/api/runs/hostile/episodes"))["rows"]
+        code, text, headers = await ask.raw(
+            "/export/hostile/episode.html", params={"agent": row["agent"], "task": task.id}
+        )
+    assert code == 200
+    assert headers["Content-Disposition"].startswith("attachment")
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "&lt;script&gt;window.hacked = 1" in text
+    assert "\u202e" not in text
+    assert "⟨U+202E⟩" in text
+    assert strange_runs.UNBROKEN in text

@@ -56,7 +56,7 @@ function Turn({ tools, onTurn }) {
   const tool = tools.find((one) => one.function.name === name);
   return html`
     <h2>Call a tool</h2>
-    <label>tool <select value=${name} onChange=${(event) => setName(event.currentTarget.value)}>
+    <label>tool <select aria-label="tool" value=${name} onChange=${(event) => setName(event.currentTarget.value)}>
       ${tools.map((one) => html`<option value=${one.function.name} selected=${one.function.name === name}>${visible(one.function.name)}</option>`)}</select></label>
     ${tool ? html`<${ToolForm} key=${name} tool=${tool.function} onCall=${(values) => onTurn({ role: "assistant", content: "", tool_calls: [{ type: "function", function: { name, arguments: JSON.stringify(values) } }] })} />` : null}
     <h2>Or say your last word</h2>

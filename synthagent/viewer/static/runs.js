@@ -47,7 +47,7 @@ const SORTS = [["played", "as played"], ["reward", "lowest reward"], ["-reward",
 
 export function Facet({ name, values, chosen, onChange }) {
   return html`<label>${name}
-    <select value=${chosen ?? ""} onChange=${(event) => onChange(event.currentTarget.value)}>
+    <select aria-label=${name} value=${chosen ?? ""} onChange=${(event) => onChange(event.currentTarget.value)}>
       <option value="">any</option>
       ${Object.entries(values ?? {}).map(([value, count]) => html`<option value=${value} selected=${value === chosen}>${visible(value)} (${count})</option>`)}
     </select></label>`;

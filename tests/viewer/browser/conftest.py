@@ -1,4 +1,4 @@
-"""`synthagent view` in a process of its own, and Debian's chromium in front of it. Screenshots go to `runs/viewer-pages`."""
+"""`synthagent view` in a process of its own, Debian's chromium in front of it; screenshots in `runs/viewer-pages`."""
 
 import os
 import re
@@ -20,7 +20,15 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found :=
 @contextmanager
 def viewer(cache: Path, *paths: Path) -> Iterator[str]:
     """The URL of a viewer over these paths."""
-    words = [sys.executable, "-c", "from synthagent.cli.main import run; run()", "view", *map(str, paths), "--port", "0"]
+    words = [
+        sys.executable,
+        "-c",
+        "from synthagent.cli.main import run; run()",
+        "view",
+        *map(str, paths),
+        "--port",
+        "0",
+    ]
     environ = {**os.environ, "SYNTHAGENT_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     environ.pop("SYNTHAGENT_TOKEN", None)
     with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -35,9 +43,12 @@ def viewer(cache: Path, *paths: Path) -> Iterator[str]:
             process.wait(20)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A browser without a window."""
+@pytest.fixture(scope="module")
+def browser(run: Path, tasks: Path) -> Iterator[Any]:
+    """A browser without a window, for as long as it is needed.
+
+    While it runs its driver holds this thread's event loop: what plays episodes has to be made before.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="make test-viewer installs it")
     if CHROMIUM is None:
         pytest.skip("there is no chromium: make test-viewer installs it")

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from synthagent.storage.task_file import read_tasks
-from tests.viewer.browser import hostile
+from tests.viewer import strange_runs
 from tests.viewer.browser.conftest import viewer
 from tests.viewer.test_training import trained_run
 
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.slow
 def url(run: Path, tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A viewer of everything."""
     home = tmp_path_factory.mktemp("made")
-    hostile.hostile(home / "hostile")
-    hostile.long(home / "long", 2_000)
-    hostile.many(home / "many", 10_000)
+    strange_runs.hostile(home / "hostile")
+    strange_runs.long(home / "long", 2_000)
+    strange_runs.many(home / "many", 10_000)
     trained = trained_run(run, home / "trained")
     paths = (run, tasks, home / "hostile", home / "long", home / "many", trained)
     with viewer(home / "cache", *paths) as found:
@@ -58,7 +58,7 @@ def test_a_run_is_filtered_by_its_address_and_walked_by_keys(page, url, picture)
     page.get_by_text("24 found").wait_for()
     picture(page, "run")
     assert violations(page) == []
-    page.get_by_label("agent").select_option("scripted:refuse")
+    page.get_by_label("agent", exact=True).select_option("scripted:refuse")
     page.get_by_text("12 found").wait_for()
     assert "agent=scripted%3Arefuse" in page.url
     page.reload()
@@ -127,7 +127,7 @@ def test_tasks_and_one_of_them(page, url, picture, tasks):
     page.get_by_text("6 found").wait_for()
     picture(page, "tasks")
     assert violations(page) == []
-    page.get_by_label("domain").select_option(task.provenance.domain)
+    page.get_by_label("domain", exact=True).select_option(task.provenance.domain)
     page.get_by_role("link", name=task.id).click()
     page.get_by_role("heading", name=f"Task {task.id}").wait_for()
     page.get_by_text(task.hidden.goal).wait_for()
@@ -142,7 +142,7 @@ def test_a_person_plays(page, url, picture, tasks):
     page.goto(f"{url}/#/play/tasks.jsonl/{task.id}")
     page.get_by_text(task.brief.instruction).wait_for()
     page.get_by_label("tool", exact=True).select_option("ask_user")
-    page.get_by_label("question").fill(f"What is your {task.hidden.facts[0].topic}?")
+    page.get_by_label(re.compile("^question")).fill(f"What is your {task.hidden.facts[0].topic}?")
     page.get_by_role("button", name="Call ask_user").click()
     page.locator(".talk article.tool").wait_for()
     picture(page, "play")
