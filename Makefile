@@ -5,9 +5,14 @@ TORCH_SPEC ?= torch
 VENV ?= .venv
 # verl pins its own transformers, and more: its tests get an environment of their own.
 VERL_VENV ?= .venv-verl
+# Peers of the wires, which do not get along with one another.
+WIRES_VENV ?= .venv-wires
+OPENENV_VENV ?= .venv-openenv
+VERIFIERS_VENV ?= .venv-verifiers
+WIRES_OUT := $(CURDIR)/runs/wires
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train test-harness test-verl test-viewer train-demo check bench test-mutants clean
+.PHONY: quickstart install test test-train test-harness test-verl test-wires test-viewer train-demo check bench test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -59,6 +64,29 @@ test-viewer: install ## The viewer's pages in Debian's chromium; screenshots in 
 	$(BIN)/python -m pip install --quiet "playwright>=1.49" "axe-playwright-python>=0.1.4"
 	$(BIN)/python -m pytest tests/viewer -m "slow or not slow" -s
 
+define peer-tests
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --upgrade pip
+	$(1)/bin/python -m pip install --quiet --editable '.$(2)' pytest $(3)
+	SYNTHAGENT_WIRES_OUT=$(WIRES_OUT) $(1)/bin/python -m pytest $(4)
+endef
+
+test-wires: ## Every wire against its real peer, each in an environment of its own: the same rewards through all of them.
+	rm -rf $(WIRES_OUT)
+	$(call peer-tests,$(WIRES_VENV),[mcp],"schemathesis>=4",tests/wires)
+	$(call peer-tests,$(OPENENV_VENV),[openenv],,tests/wires/test_openenv_wire.py)
+	$(call peer-tests,$(VERIFIERS_VENV),,"verifiers>=0.4,<0.5",tests/wires/test_verifiers_wire.py)
+	$(MAKE) --no-print-directory install
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet $(TORCH_SPEC)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
+	SYNTHAGENT_WIRES_OUT=$(WIRES_OUT) $(BIN)/python -m pytest tests/torch/test_trl_wire.py
+	test -x $(VERL_VENV)/bin/python || $(PYTHON) -m venv $(VERL_VENV)
+	$(VERL_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VERL_VENV)/bin/python -c "import torch" 2>/dev/null || $(VERL_VENV)/bin/python -m pip install --quiet $(TORCH_SPEC)
+	$(VERL_VENV)/bin/python -m pip install --quiet --editable '.[dev,verl]'
+	SYNTHAGENT_WIRES_OUT=$(WIRES_OUT) $(VERL_VENV)/bin/python -m pytest tests/verl/test_verl_wire.py
+	$(BIN)/python -m tests.wires.collect $(WIRES_OUT) docs/results/wires.json
+
 train-demo: install ## A small model learns: hours on two cores, in stages that are resumed. STAGE=sft does one.
 	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet $(TORCH_SPEC)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,train,report]'
@@ -68,4 +96,4 @@ test-mutants: install ## Flips every scoring decision once: each flip must fail 
 	$(BIN)/python -m tests.mutants
 
 clean:
-	rm -rf $(VENV) $(VERL_VENV) dist runs/quickstart .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VERL_VENV) $(WIRES_VENV) $(OPENENV_VENV) $(VERIFIERS_VENV) dist runs/quickstart .mypy_cache .ruff_cache .hypothesis

@@ -61,6 +61,11 @@ class Role:
         return Path(self.argument) if self.scheme in WEIGHTS else None
 
 
+def at_its_own_address(who: Role, settings: Settings) -> bool:
+    """Whether a harness reaches a role's model where it is: behind an endpoint, and told of tools by its template."""
+    return who.scheme == "openai" and settings.tool_form in (None, "native")
+
+
 def role(text: str, option: str = "--agent") -> Role:
     """Reads a role, given for an option.
 

@@ -14,15 +14,15 @@ from synthagent import __version__
 from synthagent.cli.agents import Role, role
 from synthagent.cli.bench import Bench, bench
 from synthagent.cli.console import print_json, print_table, say
-from synthagent.cli.evaluating_harness import driven, harness_of
+from synthagent.cli.evaluating_harness import driven, sampled, versions_of
 from synthagent.cli.evaluating_tasks import Played, played, prepared
 from synthagent.cli.services import Serving, serving
 from synthagent.config import Settings, settings
 from synthagent.errors import InputError, SynthAgentError
 from synthagent.evaluation.items import Item, SuiteFailed
-from synthagent.evaluation.metrics import figures
+from synthagent.evaluation.metrics import Figures, figures
 from synthagent.evaluation.results import Asked, Evaluation, SuiteResult, comparable, failure_of, result_of
-from synthagent.evaluation.suites import Benchmark, chosen
+from synthagent.evaluation.suites import Benchmark, Suite, chosen
 from synthagent.storage.digests import weights_sha256
 
 FAILED = 4
@@ -157,7 +157,7 @@ def by_suite(option: str, words: Iterable[str], found: Sequence[Benchmark]) -> d
 def _ready(one: Benchmark, company: Company, file: str | None, pinned: str) -> Ready:
     """What a suite is about to run on. Raises `InputError` for what is not there or cannot be read."""
     if one.suite.kind == "harness":
-        return Ready(one, dict(harness_of(one).versions()))
+        return Ready(one, versions_of(one, company))
     try:
         ready, versions = prepared(one, company, None if file is None else Path(file), pinned)
     except SuiteFailed as error:
@@ -204,12 +204,14 @@ def _run(ready: Ready, company: Company, folder: Evaluation) -> None:
             else:
                 items = driven(ready.found, company, folder.folder(ready.name), trials, endpoint.append)
             summed = figures(items)
+            reason = _short(suite, summed, trials, company.words.limit)
         except (SynthAgentError, ValueError) as error:
             reason = str(error)
     more: dict[str, Any] = {
         "metric": suite.metric, "limit": company.words.limit, "agent": company.agent.name,
         "user": _user(ready, company), "judge": _judge(ready, company), "search": _search(ready, company),
-        "endpoint": "".join(endpoint), "sampling": company.sampling, "seconds": round(time.monotonic() - begun, 1),
+        "endpoint": "".join(endpoint), "sampling": _sampling(suite, company),
+        "seconds": round(time.monotonic() - begun, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     if reason:
@@ -217,6 +219,21 @@ def _run(ready: Ready, company: Company, folder: Evaluation) -> None:
         folder.keep(ready.name, failure_of(reason, trials, ready.versions, suite.null.value, **more))
         return
     folder.keep(ready.name, result_of(summed, ready.versions, suite.null.value, **more), items)
+
+
+def _short(suite: Suite, summed: Figures, trials: int, limit: int | None) -> str:
+    """What is missing of a suite's entries and tries, or too much; empty: nothing."""
+    if summed.trials != trials:
+        return f"{suite.name}: every entry has {summed.trials} tries, and {trials} were asked for"
+    # Of a suite in parts, `limit` takes so many entries of each.
+    if summed.n in suite.sizes or (limit is not None and min(limit, suite.size) <= summed.n < suite.size):
+        return ""
+    return f"{suite.name}: {summed.n} entries have a score, and it has {' or '.join(map(str, suite.sizes))}"
+
+
+def _sampling(suite: Suite, company: Company) -> dict[str, Any]:
+    """How the agent's model was sampled in this suite."""
+    return sampled(company) if suite.kind == "harness" else company.sampling
 
 
 def _user(ready: Ready, company: Company) -> str:

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from synthagent.cli.agents import at_its_own_address
 from synthagent.cli.console import say
 from synthagent.errors import InputError
 from synthagent.evaluation.items import Endpoint, Harness, HarnessOrder, Item
@@ -45,6 +46,28 @@ def harness_of(one: Benchmark) -> Harness:
     raise InputError(f"{name}: its plugin brings no harness")
 
 
+def versions_of(one: Benchmark, company: "Company") -> dict[str, str]:
+    """What decides a harness's scores besides the models: its versions, and options that are not their defaults.
+
+    Raises `InputError` for a harness that is not there and for options that are none.
+    """
+    options = {name: value for name, value in _options(company.words.harness_option).items() if name != "unsafe_local"}
+    if one.suite.harness and options.get("mode") == "fc":
+        del options["mode"]
+    return {**harness_of(one).versions(), **options}
+
+
+def sampled(company: "Company") -> dict[str, Any]:
+    """How the agent's model is sampled in a harness, as far as we decide it.
+
+    The harness says the temperature. It asks for no length: the endpoint's own holds, and that is ours where we serve.
+    """
+    if not company.agent.is_model:
+        return {}
+    found = {**company.sampling, "temperature": temperature_of(company)}
+    return {**found, "max_tokens": None} if at_its_own_address(company.agent, company.settings) else found
+
+
 def driven(
     one: Benchmark, company: "Company", out: Path, trials: int, reached: Callable[[str], object]
 ) -> Sequence[Item]:
@@ -65,7 +88,7 @@ async def _driven(
         order = HarnessOrder(
             out=out, agent=where.agent, user=where.user, judge=where.judge, trials=trials, limit=words.limit,
             seed=words.seed, temperature=temperature_of(company), in_flight=chosen.in_flight,
-            options=_options(words.harness_option, unsafe_local=words.unsafe_local),
+            options={**_options(words.harness_option), **({"unsafe_local": "yes"} if words.unsafe_local else {})},
         )  # fmt: skip
         # In a thread: the endpoints that it talks to are served by this loop.
         return await anyio.to_thread.run_sync(harness_of(one).run, order)
@@ -100,14 +123,14 @@ async def _reach(one: Benchmark, company: "Company") -> AsyncIterator[Reached]:
         yield Reached(agent, user, judge)
 
 
-def _options(words: Sequence[str], *, unsafe_local: bool) -> Mapping[str, str]:
+def _options(words: Sequence[str]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for word in words:
         name, mark, value = word.partition("=")
         if not mark or not name or not value:
             raise InputError(f"--harness-option: '{word}' is not NAME=VALUE")
         found[name] = value
-    return {**found, **({"unsafe_local": "yes"} if unsafe_local else {})}
+    return found
 
 
 def setup(name: str) -> None:

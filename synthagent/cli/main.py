@@ -30,7 +30,8 @@ from synthagent.cli.options import (
     UnsafeLocal,
     User,
 )
-from synthagent.cli.simulator_commands import audit, maps, select, serve
+from synthagent.cli.serve_commands import export, serve
+from synthagent.cli.simulator_commands import audit, maps, select
 from synthagent.cli.view_commands import view
 
 INTERRUPTED = 130
@@ -336,6 +337,7 @@ app.command()(scoring_commands.demos)
 app.command()(scoring_commands.rubrics)
 app.command()(scoring_commands.score)
 app.command()(scoring_commands.report)
+app.command()(export)
 app.command()(training_commands.sft)
 app.command()(training_commands.train)
 

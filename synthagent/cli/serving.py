@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from synthagent.cli.agents import SERVED, Role, open_model, role
+from synthagent.cli.agents import SERVED, Role, at_its_own_address, open_model, role
 from synthagent.cli.console import say
 from synthagent.config import Settings, settings
 from synthagent.errors import InputError
@@ -77,7 +77,7 @@ async def endpoint_for(
     A model behind an endpoint is reached there; any other, and one that is told of tools in a text form, behind a
     server of ours on a free port of loopback. That server answers from this loop: a harness must run in a thread.
     """
-    if who.scheme == "openai" and chosen.tool_form in (None, "native"):
+    if at_its_own_address(who, chosen):
         name, _, url = who.argument.partition("@")
         yield Endpoint(name, url.rstrip("/"), chosen.key_env if environ.get(chosen.key_env) else "")
         return

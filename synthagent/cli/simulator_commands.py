@@ -1,4 +1,4 @@
-"""The groups `audit`, `map` and `serve`, and `select`. Only words and wiring here, as in `main`."""
+"""The groups `audit` and `map`, and `select`. Only words and wiring here, as in `main`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,6 @@ from synthagent.cli.options import Config, Json, JudgeRole, JudgeWay, Mode, RunP
 
 audit = typer.Typer(help="What a task set is worth.", no_args_is_help=True, rich_markup_mode=None)
 maps = typer.Typer(help="Response maps of simulated tools.", no_args_is_help=True, rich_markup_mode=None)
-serve = typer.Typer(help="What other processes use over a wire.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @audit.command("decontaminate")
@@ -223,45 +222,3 @@ def map_import(
     from synthagent.cli.maps import run_import
 
     run_import(store, files, json)
-
-
-@serve.command("map")
-def serve_map(
-    store: Annotated[Path, typer.Argument(help="The map's file.", show_default=False)],
-    host: Annotated[
-        str, typer.Option(help="Where to listen; beyond loopback SYNTHAGENT_TOKEN must be set.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8710,
-) -> None:
-    """Own a response map and serve it to many workers."""
-    from synthagent.cli.maps import run_serve
-
-    run_serve(store, host, port)
-
-
-@serve.command("agent")
-def serve_agent(
-    role: Annotated[str, typer.Argument(help="A model: hf:PATH, gguf:PATH, local:NAME, ...", show_default=False)],
-    host: Annotated[
-        str, typer.Option(help="Where to listen; beyond loopback SYNTHAGENT_TOKEN must be set.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8711,
-    name: Annotated[str | None, typer.Option(help="What the model is called there; default as in reports.")] = None,
-    tool_form: Annotated[
-        str | None, typer.Option(help="How it is told of tools: native, hermes, json or compact.")
-    ] = None,
-    config: Config = None,
-    in_flight: Annotated[int | None, typer.Option(help="Requests answered at once.", min=1)] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest reply where a request does not say.", min=1)] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of a model in this process.", min=1)] = None,
-    key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
-    request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
-) -> None:
-    """Serve an agent's model as an OpenAI-compatible endpoint, tool calls included."""
-    from synthagent.cli.serving import run_serve_agent
-
-    options = {
-        "tool_form": tool_form, "in_flight": in_flight, "max_tokens": max_tokens, "threads": threads,
-        "key_env": key_env, "request_timeout": request_timeout,
-    }  # fmt: skip
-    run_serve_agent(role, host, port, name, config, options)

@@ -22,6 +22,7 @@ from synthagent.config import Settings
 from synthagent.cores import usable_cores
 from synthagent.errors import InputError
 from synthagent.evaluation.heldout import refuse_heldout
+from synthagent.rollouts.histories import refusal
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
 from synthagent.scoring.answers import MathAnswers
@@ -32,7 +33,7 @@ from synthagent.storage.index import EPISODES, SCORES, TASKS
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.task_file import read_tasks
 from synthagent.synthesis.splits import refuse_overlap
-from synthagent.training.examples import Example, refusal, tokens_of
+from synthagent.training.examples import Example, tokens_of
 from synthagent.training.job import Job
 from synthagent.training.metrics import StepLine, mean
 from synthagent.training.recipe import Recipe, read_recipe

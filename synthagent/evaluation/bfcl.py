@@ -6,13 +6,13 @@ no result: it is run again, and until then the run has failed.
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synthagent.evaluation.gateway import OVERFLOW, Gateway
-from synthagent.evaluation.harness_folder import chosen, pin_folder, read_lines, write_lines
+from synthagent.evaluation.harness_folder import append_lines, chosen, pin_folder, read_lines, write_lines
 from synthagent.evaluation.harness_run import Drive, Watch, drive, last_words
 from synthagent.evaluation.harness_setup import BFCL, DRIVERS, Installed, harness_dir, installed
 from synthagent.evaluation.items import HarnessOrder, Item, SuiteFailed
@@ -108,13 +108,21 @@ class _Trial:
                 write_lines(
                     self._results(work, category), [kept[category][id_] for id_ in ids if id_ in kept[category]]
                 )
+            seen: dict[str, list[dict[str, Any]]] = {}
+
+            def collect() -> int:
+                for category, ids in self.expected.items():
+                    seen[category] = list(read_lines(self._results(work, category)))
+                    found = finished(seen[category], ids)
+                    new = {id_: entry for id_, entry in found.items() if id_ not in kept[category]}
+                    append_lines(self.folder / f"{category}.jsonl", new.values())
+                    kept[category] |= new
+                return sum(id_ in kept[category] for category, ids in missing.items() for id_ in ids)
+
             try:
-                code = self._drive(work, missing)
+                code = self._drive(work, missing, collect)
             finally:
-                seen = {category: list(read_lines(self._results(work, category))) for category in self.expected}
-                for category in self.expected:
-                    kept[category] |= finished(seen[category], self.expected[category])
-                    write_lines(self.folder / f"{category}.jsonl", kept[category].values())
+                collect()
             self._all_there(kept, seen, code)
             self._read_scores(work, kept)
 
@@ -122,13 +130,7 @@ class _Trial:
         """Results of earlier runs. Those beyond the limit of this one stay in the file, but are not scored with it."""
         return finished(read_lines(path), entry_ids(self.found, category))
 
-    def _drive(self, work: Path, missing: Mapping[str, Sequence[str]]) -> int:
-        total = sum(map(len, missing.values()))
-
-        def count() -> int:
-            found = (finished(read_lines(self._results(work, part)), ids) for part, ids in missing.items())
-            return sum(map(len, found))
-
+    def _drive(self, work: Path, missing: Mapping[str, Sequence[str]], collect: Callable[[], int]) -> int:
         return drive(
             Drive(
                 installed=self.found,
@@ -142,8 +144,8 @@ class _Trial:
                 },
                 work=work,
                 log=self.folder / "harness.log",
-                finished=count,
-                total=total,
+                collect=collect,
+                total=sum(map(len, missing.values())),
                 unsafe_local=self.options["unsafe_local"] == "yes",
                 watch=self.watch,
             ),

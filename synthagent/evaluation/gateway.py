@@ -30,6 +30,8 @@ OVERFLOW = "context_length_exceeded"
 """What every harness finds in the error of a prompt that did not fit, whatever the endpoint called it."""
 _HOPELESS = (401, 403, 404, 405)
 _LOST_IN_A_ROW = 6
+_GIVEN_UP = ("abort", "error")
+"""Finish reasons of an endpoint that did not come to the end of its answer: vLLM's and OpenRouter's."""
 
 
 @dataclass(slots=True)
@@ -200,7 +202,8 @@ class _Latch:
 
 def _is_completion(body: bytes) -> bool:
     with contextlib.suppress(orjson.JSONDecodeError, KeyError, IndexError, TypeError):
-        return isinstance(orjson.loads(body)["choices"][0]["message"], dict)
+        choice = orjson.loads(body)["choices"][0]
+        return isinstance(choice["message"], dict) and choice.get("finish_reason") not in _GIVEN_UP
     return False
 
 

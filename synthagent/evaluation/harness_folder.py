@@ -74,3 +74,12 @@ def write_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     with replacing(path) as write:
         for entry in entries:
             write(json.dumps(entry).encode() + b"\n")
+
+
+def append_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Further JSON objects, one a line. What a killed process left of its last line stays a line of its own."""
+    make_folder(path.parent)
+    with path.open("ab+") as file:
+        if file.tell() and (file.seek(-1, 2), file.read())[1] != b"\n":
+            file.write(b"\n")
+        file.writelines(json.dumps(entry).encode() + b"\n" for entry in entries)

@@ -25,7 +25,7 @@ from synthagent.evaluation.harness_setup import DRIVERS, Installed
 from synthagent.evaluation.items import SuiteFailed
 from synthagent.reasoning.syscalls import filter_program
 
-_SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl")
+_SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/certs")
 _PORT = 8080
 """On the loopback of the harness's own namespace, where nothing else listens."""
 _LIMITS = {
@@ -59,8 +59,9 @@ class Drive:
     """The one folder that the harness may write to."""
     log: Path
     """Where what it prints goes."""
-    finished: Callable[[], int]
-    """How many entries it has finished, looked up while it runs."""
+    collect: Callable[[], int]
+    """Takes over what it has finished, and says how many entries that is: called while it runs, so that nothing is
+    lost with whoever waits for it."""
     total: int
     unsafe_local: bool = False
     """Without namespaces, and so with our files and our network in its reach: has to be asked for."""
@@ -103,7 +104,7 @@ def _watched(job: Drive, gateway: Gateway, process: "subprocess.Popen[bytes]") -
         now = time.monotonic()
         if now - looked > 1:
             looked = now
-            if (count := job.finished()) != told:
+            if (count := job.collect()) != told:
                 told, moved = count, now
                 job.watch.tell(f"{count} of {job.total} entries")
         if gateway.fatal:

@@ -75,7 +75,7 @@ class Benchmark:
     harness: Harness | None = None
 
 
-_TAU2_DOMAINS = {"airline": (50, 0.38), "retail": (114, 0.061), "telecom": (114, None)}
+_TAU2_DOMAINS = {"airline": (50, 0.38), "retail": (114, 0.061), "telecom": (114, 0.0)}
 _BFCL = {
     "base": "base", "miss_func": "missing functions", "miss_param": "missing parameters",
     "long_context": "long context",
@@ -88,7 +88,7 @@ def _tau2() -> list[Suite]:
         Suite(
             name=f"tau2_{domain}", title=f"TAU-2 {domain}", kind="harness", sizes=(size,), licence="MIT",
             metric="Avg@4", trials=4, harness="tau2",
-            null=Null(value=null, command=_null_command(f"tau2_{domain}") if null is not None else ""),
+            null=Null(value=null, command=_null_command(f"tau2_{domain}")),
         )
         for domain, (size, null) in _TAU2_DOMAINS.items()
     ]  # fmt: skip

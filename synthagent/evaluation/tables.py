@@ -40,7 +40,7 @@ class Pair(Record):
     detectable: float | None
     """Smallest true difference that would be found in four cases of five."""
     note: str = ""
-    """Why the two cannot be compared."""
+    """Why the two cannot be compared; or what differs besides the agent."""
 
 
 def pairs(runs: Sequence[Run]) -> list[Pair]:
@@ -64,7 +64,13 @@ def _pair(suite: str, first: Run, other: Run) -> Pair:
         return Pair(**names, **empty, note="no entry in common")
     figures = asdict(found)
     del figures["families"]
-    return Pair(**names, **figures)
+    return Pair(**names, **figures, note=_besides(first.results[suite], other.results[suite]))
+
+
+def _besides(one: SuiteResult, two: SuiteResult) -> str:
+    """Who else took part, where it was not the same: then a difference is not the agent's alone."""
+    pairs = ((who, getattr(one, who), getattr(two, who)) for who in ("user", "judge", "search"))
+    return "; ".join(f"other {who}: {old or 'nobody'}, then {new or 'nobody'}" for who, old, new in pairs if old != new)
 
 
 def markdown(runs: Sequence[Run]) -> str:

@@ -8,14 +8,14 @@ import random
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synthagent.errors import InputError
 from synthagent.evaluation.gateway import Gateway
-from synthagent.evaluation.harness_folder import chosen, pin_folder, read_lines, write_lines
+from synthagent.evaluation.harness_folder import append_lines, chosen, pin_folder, read_lines
 from synthagent.evaluation.harness_run import Drive, Watch, drive, last_words
 from synthagent.evaluation.harness_setup import DRIVERS, TAU2, Installed, harness_dir, installed
 from synthagent.evaluation.items import HarnessOrder, Item, SuiteFailed
@@ -87,15 +87,20 @@ class _Domain:
 
     def _run(self, missing: Sequence[_Key], kept: dict[_Key, dict[str, Any]]) -> dict[_Key, dict[str, Any]]:
         log = self.order.out / f"{self.name}.log"
-        seeds = trial_seeds(self.order.seed, self.order.trials)
         with tempfile.TemporaryDirectory(prefix="synthagent-tau2-") as name:
             work = Path(name).resolve()
             left = work / "simulations.jsonl"
+
+            def collect() -> int:
+                new = {key: line for key, line in outcomes(read_lines(left), missing).items() if key not in kept}
+                append_lines(self.file, new.values())
+                kept.update(new)
+                return sum(key in kept for key in missing)
+
             try:
-                code = drive(self._job(missing, seeds, work, log), self._gateway())
+                code = drive(self._job(missing, work, log, collect), self._gateway())
             finally:
-                kept = kept | outcomes(read_lines(left), missing)
-                write_lines(self.file, kept.values())
+                collect()
             if lost := [key for key in missing if key not in kept]:
                 raise SuiteFailed(reason(lost, read_lines(left), len(missing), code, log))
             if code:
@@ -106,8 +111,8 @@ class _Domain:
         assert self.order.user is not None
         return Gateway({"agent": self.order.agent, "user": self.order.user})
 
-    def _job(self, missing: Sequence[_Key], seeds: Sequence[int], work: Path, log: Path) -> Drive:
-        left = work / "simulations.jsonl"
+    def _job(self, missing: Sequence[_Key], work: Path, log: Path, collect: Callable[[], int]) -> Drive:
+        seeds = trial_seeds(self.order.seed, self.order.trials)
         return Drive(
             installed=self.found,
             driver=DRIVERS / "tau2_driver.py",
@@ -119,7 +124,7 @@ class _Domain:
             },
             work=work,
             log=log,
-            finished=lambda: sum(1 for _ in read_lines(left)),
+            collect=collect,
             total=len(missing),
             unsafe_local=self.unsafe_local,
             watch=self.watch,

@@ -196,6 +196,8 @@ def _checked(base_url: str, model: str) -> str:
         raise InputError(f"'{base_url}' is no http(s) URL", where=model, way_out="like http://localhost:8000/v1")
     if parts.username or parts.password:
         raise InputError("a base URL must not hold a password", where=model, way_out="give it as the API key")
+    if parts.query or parts.fragment:  # it would end up in front of the path, and a key of it in every record
+        raise InputError("a base URL ends with its path", where=model, way_out="leave out what follows ? or #")
     return base_url.rstrip("/")
 
 

@@ -25,6 +25,8 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
 }  # fmt: skip
 _CLONE3 = 435
+_FAMILIES = (1, 2, 10)
+"""Unix, IPv4, IPv6."""
 _MACHINES = {
     # machine -> audit architecture, column of the table, clone, prlimit64
     "x86_64": (0xC000003E, 0, 56, 302),
@@ -41,7 +43,8 @@ _DENY, _UNKNOWN = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
 def filter_program(machine: str | None = None, *, allowed: Collection[str] = ()) -> bytes | None:
     """The filter as an array of `struct sock_filter` for this machine; None for machines it was not written for.
 
-    `allowed`: calls by name that it leaves alone after all, for who is confined otherwise and has a use for them.
+    `allowed`: calls by name that it leaves alone after all, for who is confined otherwise and has a use for them; of
+    `socket` only what a network namespace holds: a virtual machine's way to its host (vsock) is in none.
     """
     known = _MACHINES.get(machine or platform.machine())
     if known is None:
@@ -52,6 +55,9 @@ def filter_program(machine: str | None = None, *, allowed: Collection[str] = ())
     for name, numbers in _DENIED.items():
         if (number := numbers[column]) is not None and name not in allowed:
             steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
+    if "socket" in allowed and (number := _DENIED["socket"][column]) is not None:
+        steps += [(_EQUAL, 0, 6, number), (_LOAD, 0, 0, 16), *((_EQUAL, 3 - n, 0, f) for n, f in enumerate(_FAMILIES))]
+        steps += [(_RETURN, 0, 0, _DENY), (_RETURN, 0, 0, _ALLOW)]
     # Its flags lie in memory, where a filter cannot look: without it, the C library takes `clone`.
     steps += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _UNKNOWN)]
     # A thread may be made, a process may not.

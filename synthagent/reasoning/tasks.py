@@ -24,6 +24,8 @@ ENDINGS: dict[AnswerKind, str] = {
     "text": 'End with a line that begins with "Answer:" and holds nothing but your final answer.',
 }
 """How the final answer is to be given: the last line of every brief."""
+_ALONE: dict[AnswerKind, str] = {"math": "", "text": ", given without alternatives,"}
+"""For the judge of a free answer: who lists what might be right has not answered."""
 _NOW = "2000-01-01T00:00:00"
 """A world needs a clock; reasoning tasks are not told of it."""
 
@@ -44,7 +46,7 @@ def as_task(problem: Problem, *, provenance: Provenance | None = None, family: s
     saying = f"\\boxed{{{gold}}}" if problem.answer == "math" else f"Answer: {gold}"
     right = Criterion(
         id="answer",
-        text=f"The final answer to the question means the same as: {gold}",
+        text=f"The final answer to the question{_ALONE[problem.answer]} means the same as: {gold}",
         check=Answered(answer=AnswerSpec(gold=gold, kind=problem.answer)),
         evidence=("message",),
     )

@@ -32,9 +32,11 @@ _MEMORY = 2 << 30
 """Bytes of address space of a worker."""
 _PATIENCE = 180.0
 """Seconds by the clock after which a worker counts as lost: a busy machine may need many for a few of its own."""
-_ANSWER = re.compile(r"^[\s>*_#-]*(?:final\s+)?answer[*_]*\s*:[*_]*", re.I | re.M)
+_ANSWER = re.compile(r"^[ \t>*_#-]{0,40}(?:final\s{1,4})?answer[*_]{0,4}\s{0,4}:[*_]*", re.I | re.M)
 _BOXED = "\\boxed{"
 _NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?")
+_BARE_POINT = re.compile(r"(?<!\w)\.(?=\d)")
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
 
 
 class Comparer(Protocol):
@@ -76,9 +78,13 @@ def at_once(spec: AnswerSpec, text: str) -> bool | None:
     if len(boxes) > 1:
         return None
     last = boxes[0] if boxes else text.strip().rpartition("\n")[2]
-    if same_text(_bare(spec.gold), _bare(last)):
+    gold, given = _bare(spec.gold), _bare(last)
+    # Of a formula every mark counts: 5! is not 5, and .5 is not either.
+    if gold.split() == given.removesuffix(".").split():
         return True
-    numbers = (_number(_bare(spec.gold)), _number(_bare(last)))
+    numbers = (_number(gold), _number(given))
+    if None not in numbers and numbers[0] == numbers[1]:
+        return True
     if boxes and None not in numbers and all(number == int(number) for number in numbers if number is not None):
         return False
     return None
@@ -126,6 +132,8 @@ def same_text(one: str, two: str) -> bool:
 
 
 def _folded(text: str) -> str:
+    # .5 is not 5 without its mark, and 10² is not 102.
+    text = _RAISED.sub(r"^\g<0>", _BARE_POINT.sub("0.", text))
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(" .,;:!?\"'`*_“”‘’")
 
 
@@ -175,7 +183,8 @@ class _Worker:
         program = Path(__file__).with_name("answer_worker.py")
         # Isolated: nothing of this process's folder or environment changes how answers compare.
         command = [sys.executable, "-I", str(program), str(seconds), str(memory)]
-        worker = cls(await anyio.open_process(command, stderr=None))
+        with anyio.CancelScope(shield=True):  # who is called off in between would leave a process behind
+            worker = cls(await anyio.open_process(command, stderr=None))
         try:
             await worker._line()
         except BaseException:

@@ -9,7 +9,7 @@ from synthagent.schema.episodes import Episode, Stop
 from synthagent.schema.scores import FormulaName, Score, Scored, Unscored, Verdict, Weights
 from synthagent.schema.tasks import Criterion, Rubric
 from synthagent.scoring.answers import Comparer, at_once, final_answer, specs_in
-from synthagent.scoring.blame import cause_of
+from synthagent.scoring.blame import Cause, cause_of
 from synthagent.scoring.checks import Evidence, decide
 from synthagent.scoring.citations import Open, opened
 from synthagent.scoring.judge import Judge, Ruling, verdict_of
@@ -193,6 +193,9 @@ def _scored(stage: Stage, episode: Episode, verdicts: Mapping[str, Verdict], sco
     if reward == 0:
         opening = stage.task.brief.instruction
         cause = cause_of(episode, opening, stage.listener, forbidden, scripted=episode.user == FACTS)
+        said = final_answer(episode) if stage.task.kind == "reasoning" else None
+        if cause.reason == "did_nothing" and said is not None and said[1].strip():
+            cause = Cause(Blame.AGENT, "wrong_answer")
     by_judge = scoring.judge is not None and any(verdict.by == "judge" for verdict in verdicts.values())
     return Scored(
         task_id=episode.task_id,

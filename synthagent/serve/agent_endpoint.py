@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from synthagent.llm.model import ChatModel, ChatReply, ChatRequest, TransientFailure
-from synthagent.serve.access import checked_host, refusal
 from synthagent.serve.chat_answer import answered, completion, failure, stream
 from synthagent.serve.chat_request import Asked, Refused, fresh_number, read_request
+from synthagent.serve.listening import Listening
+from synthagent.serve.listening import Refused as NotLetIn
 from synthagent.simulation.agent import ToolForm
 from synthagent.simulation.telling import TOOLS, telling, telling_fingerprint
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 CHAT, MODELS, HEALTH = "/v1/chat/completions", "/v1/models", "/health"
 MOST_WAITING = 1000
 """Requests that may wait for a place; further ones are sent away."""
-_LARGEST = 16 * 1024 * 1024
-"""Bytes of one request."""
 
 
 class AgentEndpoint:
@@ -51,11 +50,12 @@ class AgentEndpoint:
         self.answers = 0
         """Requests that were answered."""
         self._model, self._form, self._name = model, form, name
-        self._host, self._port, self._token = checked_host(host, token), port, token
+        # Who hangs up does not want the answer any more: the model is not kept busy with it.
+        self._listening = Listening(self._answer, host, port, token, cancelling=True, refused=self._turned_away)
+        self._token = token
         self._max_tokens, self._clock, self._tell = max_tokens, clock, tell
         self._places, self._waiting, self._most_waiting = asyncio.Semaphore(in_flight), 0, waiting
         self._count, self._run = itertools.count(1), secrets.token_hex(4)
-        self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> str:
         await self.start()
@@ -66,29 +66,23 @@ class AgentEndpoint:
 
     async def start(self) -> None:
         """Listens. Raises `OSError` if the port is taken."""
-        from aiohttp import web
-
-        # Who hangs up does not want the answer any more: the model is not kept busy with it.
-        server = web.Server(self._serve, handler_cancellation=True, access_log=None)
-        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, backlog=4096).start()
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{host}:{self._runner.addresses[0][1]}/v1"
+        await self._listening.start()
+        self.url = f"{self._listening.url}/v1"
 
     async def stop(self) -> None:
         """Stops listening, and gives up what is under way."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._listening.stop()
 
-    async def _serve(self, request: "web.BaseRequest") -> "web.StreamResponse":
+    def _turned_away(self, refused: NotLetIn) -> "web.StreamResponse":
+        """What was refused at the door, in OpenAI's form."""
+        status, code = refused.status, refused.code or None
+        if status == 403:
+            status, code = (401, "invalid_api_key") if self._token is not None else (403, "forbidden")
+        return _failed(Refused(refused.reason, status=status, code=code))
+
+    async def _answer(self, request: "web.BaseRequest", body: bytes) -> "web.StreamResponse":
         from aiohttp import web
 
-        why = refusal(request.headers, self._token)
-        if why is not None:
-            status, code = (401, "invalid_api_key") if self._token is not None else (403, "forbidden")
-            return _failed(Refused(why, status=status, code=code))
         asked_for = (request.method, request.path)
         if asked_for == ("GET", HEALTH):
             return web.Response(text="ok")
@@ -98,7 +92,7 @@ class AgentEndpoint:
             there = f"there is {CHAT} (POST), {MODELS} and {HEALTH}"
             return _failed(Refused(f"no {request.method} {request.path} here: {there}", status=404))
         try:
-            asked = read_request(await _body(request), self._name)
+            asked = read_request(body, self._name)
             reply = await self._in_turn(asked)
         except Exception as error:  # whatever it is, torch's too: a harness must not take it for an answer
             return self._lost(error)
@@ -155,15 +149,6 @@ class AgentEndpoint:
         """The model, with what decides what it is told."""
         told = {"tool_form": self._form, "prompts": {TOOLS: telling_fingerprint()}}
         return {"id": self._name, "object": "model", "created": 0, "owned_by": "synthagent", **told}
-
-
-async def _body(request: "web.BaseRequest") -> bytes:
-    body = bytearray()
-    async for part in request.content.iter_any():
-        body += part
-        if len(body) > _LARGEST:
-            raise Refused(f"a request of more than {_LARGEST} bytes", status=413)
-    return bytes(body)
 
 
 def _failed(error: Exception) -> "web.Response":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from synthagent.errors import EpisodeFailure
-from synthagent.serve.access import checked_host, refusal
+from synthagent.serve.listening import Listening, answer
 from synthagent.simulation.map_store import MapStore, MapUnavailable
 from synthagent.storage.maps.sqlite import SqliteStore
 from synthagent.storage.maps.wire import DAMAGED, HEALTH, MOST_OPERATIONS, PATH, perform
@@ -19,20 +19,20 @@ from synthagent.storage.maps.wire import DAMAGED, HEALTH, MOST_OPERATIONS, PATH,
 if TYPE_CHECKING:
     from aiohttp import web
 
-_LARGEST = 16 * 1024 * 1024
-"""Bytes of one request."""
-
 
 class MapOwner:
     """Serves a store. `async with MapOwner(store) as url:`, or `start` and `stop`."""
 
     def __init__(self, store: MapStore, host: str = "127.0.0.1", port: int = 0, token: str | None = None):
         """Raises `InputError` for a host beyond loopback without a token."""
-        self.url = ""
-        self._store, self._host, self._port, self._token = store, checked_host(host, token), port, token
+        self._store = store
+        self._server = Listening(self._serve, host, port, token)
         self._waiting: list[tuple[list[Any], asyncio.Future[list[Any]]]] = []
-        self._runner: web.ServerRunner | None = None
         self._working: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return self._server.url
 
     async def __aenter__(self) -> str:
         await self.start()
@@ -43,34 +43,19 @@ class MapOwner:
 
     async def start(self) -> None:
         """Listens. Raises `OSError` if the port is taken."""
-        from aiohttp import web
-
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, backlog=4096).start()
-        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
+        await self._server.start()
 
     async def stop(self) -> None:
         """Stops listening; the store stays open."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._server.stop()
 
-    async def _serve(self, request: "web.BaseRequest") -> "web.StreamResponse":
+    async def _serve(self, request: "web.BaseRequest", body: bytes) -> "web.StreamResponse":
         from aiohttp import web
 
-        why = refusal(request.headers, self._token)
-        if why is not None:
-            return web.Response(status=403, text=why)
         if request.path == HEALTH:
             return web.Response(text="ok")
         if request.method != "POST" or request.path != PATH:
             return web.Response(status=404, text=f"there is {PATH} (POST) and {HEALTH}")
-        body = b""
-        async for part in request.content.iter_any():
-            body += part
-            if len(body) > _LARGEST:
-                return web.Response(status=413, text=f"a request of more than {_LARGEST} bytes")
         try:
             operations = orjson.loads(body)
             if not isinstance(operations, list) or len(operations) > MOST_OPERATIONS:
@@ -82,7 +67,7 @@ class MapOwner:
             return web.Response(status=DAMAGED, text=str(error))
         except ValueError as error:
             return web.Response(status=400, text=str(error))
-        return web.Response(body=orjson.dumps(results), content_type="application/json")
+        return answer(results)
 
     async def _done(self, operations: list[Any]) -> list[Any]:
         loop = asyncio.get_running_loop()
@@ -105,13 +90,13 @@ class MapOwner:
                 done = [(answer, await self._all(operations)) for operations, answer in waiting]
         except Exception as error:  # the commit failed: nobody may be told that anything was kept
             done = [(answer, error) for _, answer in waiting]
-        for answer, result in done:
-            if answer.done():
+        for promised, result in done:
+            if promised.done():
                 continue
             if isinstance(result, Exception):
-                answer.set_exception(result)
+                promised.set_exception(result)
             else:
-                answer.set_result(result)
+                promised.set_result(result)
 
     async def _all(self, operations: list[Any]) -> list[Any] | Exception:
         try:

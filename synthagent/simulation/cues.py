@@ -43,7 +43,8 @@ ASKS = _cues(
     whole=(
         rf"\b(?:{_QUESTION})\b[^.]{{0,80}}\?",
         rf"^\W*(?:(?:and|so|also|for|by|in|from|to|until|on|at) )*(?:{_QUESTION})\b[^.!]*$",
-        r"^(?:\W*[\w.,'-]+){1,6},? please\W*$",
+        # Words and what parts them share no letter: there is one way to read a text, however long its words are.
+        r"^[^\w.,'-]*[\w.,'-]+(?:[^\w.,'-]+[\w.,'-]+){0,5},? please\W*$",
     ),
 )
 """A sentence that asks even without a question mark."""

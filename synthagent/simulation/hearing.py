@@ -112,7 +112,7 @@ class Listener:
 
     def _hear(self, message: str) -> Heard:
         self._scored.clear()
-        text = _NUMBER.sub(" number", message.translate(_PLAIN).lower())
+        text = _plain(message)
         sentences = _sentences(text)
         asking = [s for s in sentences if s.asks and not CLOSES.search(s.text)]
         confirming = [s for s in asking if self._confirms(s)]
@@ -175,7 +175,7 @@ class Listener:
 
         Not enough to be told something by itself; enough for not being surprised when it is told.
         """
-        text = _NUMBER.sub(" number", message.translate(_PLAIN).lower())
+        text = _plain(message)
         found: set[str] = set()
         for sentence in _sentences(text):
             if sentence.asks and not CLOSES.search(sentence.text):
@@ -269,12 +269,20 @@ class _Sentence:
 _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": " - ", "\u00a0": " ", "*": " ", "_": " "}
 )
+_BLANKS = re.compile(r"[^\S\n]+")
+_BREAKS = re.compile(r"\n[\n ]*")
 _END = re.compile(r"(?<=[.!?;])\s+|(?<=:)\s+|\n+|(?<=\?)(?=\w)")
 _PARTS = re.compile(r"\s*(?:,|;|\b(?:and|as well as|along with|plus|and also|secondly|then)\b)\s*", re.I)
 _POINTS_BACK = re.compile(r"\b(?:one|ones|it|that|this|them|these|those)\b", re.I)
 _NUMBER = re.compile(r" no\.(?!\w)", re.I)
 _NUMBERED = re.compile(r"(?:^|\n)\s*\(?\d{1,2}[.)]\s+")
 _ITEM = re.compile(r"^\s*(?:[-•]|[a-e][.)])\s+")
+
+
+def _plain(message: str) -> str:
+    """A message in lower case, with plain marks and one blank at a time: of many a pattern would try every part."""
+    text = _BREAKS.sub("\n", _BLANKS.sub(" ", message.translate(_PLAIN).lower()))
+    return _NUMBER.sub(" number", text)
 
 
 def _sentences(text: str) -> list[_Sentence]:

@@ -7,11 +7,11 @@ agent was corrected. The ids are made here, from text: an agent that is imitated
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from synthagent.schema.episodes import AgentEvent, Episode, FormEvent, ToolEvent, UserEvent
+from synthagent.rollouts.histories import turns
+from synthagent.schema.episodes import Episode
 from synthagent.schema.messages import Message
-from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task
-from synthagent.simulation.agent import ToolForm, assistant_message, opening, tools_for
+from synthagent.simulation.agent import ToolForm, opening, tools_for
 from synthagent.simulation.model_agent import as_told
 from synthagent.training.syllabus import begun
 from synthagent.training.tokens import TemplateError, Tokenizer, Tokens, Tools, rendered, turn_end
@@ -29,51 +29,6 @@ class Example:
     def domain(self) -> str:
         """What it is counted under when updates are mixed: the task's domain, else its family."""
         return self.task.provenance.domain or self.task.family
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What the agent wrote, as a message, and what came of it."""
-
-    message: Message
-    answers: tuple[Message, ...]
-
-
-def refusal(episode: Episode, score: Score | None, threshold: float) -> str | None:
-    """Why an episode is not to be imitated; None if it is."""
-    if score is None or not isinstance(score, Scored):
-        return "unscored"
-    if not score.counts:
-        return f"blame:{score.blame}"
-    if score.reward < threshold - 1e-9:
-        return "reward"
-    if any(isinstance(event, FormEvent) for event in episode.events) or episode.malformed:
-        return "malformed"
-    return None
-
-
-def turns(episode: Episode) -> Iterator[Turn]:
-    """An episode's turns as the agent saw them. Raises `ValueError` for one in which the agent was corrected."""
-    message: Message | None = None
-    answers: list[Message] = []
-    pending: list[str] = []
-    for event in episode.events:
-        match event:
-            case AgentEvent():
-                if message is not None:
-                    yield Turn(message, tuple(answers))
-                message, answers = assistant_message(event.text, event.calls), []
-                pending = [call.id for call in event.calls if call.name == "ask_user"]
-            case ToolEvent():
-                answers.append({"role": "tool", "tool_call_id": event.call_id, "content": event.response})
-            case UserEvent() if episode.protocol == "tools":
-                answers.append({"role": "tool", "tool_call_id": pending.pop(0), "content": event.text})
-            case UserEvent():
-                answers.append({"role": "user", "content": event.text})
-            case FormEvent():
-                raise ValueError(f"the agent was corrected: {event.error}")
-    if message is not None:
-        yield Turn(message, tuple(answers))
 
 
 def tokens_of(task: Task, episode: Episode, tokenizer: Tokenizer, form: ToolForm) -> Tokens:

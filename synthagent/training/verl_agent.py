@@ -251,6 +251,8 @@ class SynthAgentLoop(AgentLoopBase):
             mask = [0] * len(mask)
         extra: dict[str, Any] = {
             "reward_extra_info": {"n": score.n, "i": score.i, "gate": score.gate, "stop": str(episode.stop)},
+            # What a reward was given for, for whoever looks a batch over: Arrow and numpy take it as text.
+            "episode_score": score.model_dump_json(),
             "turn_scores": [],
             "tool_rewards": [],
             "min_global_steps": min(sampler.steps, default=None),

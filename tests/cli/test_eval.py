@@ -111,7 +111,7 @@ async def test_a_model_is_measured_and_two_models_are_compared(sums: Path, tmp_p
     [difference] = told["differences"]
     assert (difference["n"], difference["difference"]) == (10, pytest.approx(0.4))
     text = synthagent("eval", "report", tmp_path / "weak", tmp_path / "strong").out
-    assert "| SynthAgent-14B | 72.2 |" in text
+    assert "| SynthAgent-14B | 40.0 | 58.6 | 44.7 | 57.0 |" in text, "the paper's tables stand beside ours"
     assert "40.0 (first 10)" in text
 
 
@@ -277,7 +277,8 @@ class Driver:
     def run(self, order):
         if not Path("mended").exists():
             raise SuiteFailed(f"1 of 4 entries is missing at {order.agent.url}")
-        return [Item(id=f"e{n}", trial=trial, score=n) for n in range(2) for trial in range(order.trials)]
+        most = 1 if Path("short").exists() else 2
+        return [Item(id=f"e{n}", trial=trial, score=n) for n in range(most) for trial in range(order.trials)]
 
 def driven():
     return Benchmark(suite("mine_driven", "harness"), harness=Driver())
@@ -316,6 +317,32 @@ async def test_a_package_can_bring_a_harness_which_may_fail_and_be_resumed(plugi
         done = await served(url, "mine_driven", tmp_path / "x", "--resume")
     found = results(tmp_path / "x")["mine_driven"]
     assert (done.code, found.status, found.n, found.mean, found.versions) == (0, "ok", 2, 0.5, {"harness": "mine 1"})
+
+
+async def test_a_harness_that_hands_in_less_than_its_suite_has_no_score(plugin, tmp_path: Path):
+    (tmp_path / "mended").touch()
+    (tmp_path / "short").touch()
+    async with StubServer() as url:
+        done = await served(url, "mine_driven", tmp_path / "x")
+        found = results(tmp_path / "x")["mine_driven"]
+        assert (done.code, found.status, found.mean) == (FAILED, "failed", None)
+        assert found.reason == "mine_driven: 1 entries have a score, and it has 2"
+        (tmp_path / "short").unlink()
+        done = await served(url, "mine_driven", tmp_path / "x", "--resume")
+    assert (done.code, done.json["mine_driven"]["n"]) == (0, 2)
+
+
+async def test_a_harness_run_is_told_with_the_sampling_and_the_options_that_held_in_it(plugin, tmp_path: Path):
+    (tmp_path / "mended").touch()
+    words = ("--harness-option", "mode=prompt")
+    async with StubServer() as url:
+        plain = (await served(url, "mine_driven", tmp_path / "x")).json["mine_driven"]
+        warm = (await served(url, "mine_driven", tmp_path / "y", "--temperature", 0.5, *words)).json["mine_driven"]
+    # Its own address: nobody tells that endpoint how long an answer may be.
+    assert (plain["sampling"]["temperature"], plain["sampling"]["max_tokens"]) == (0.0, None)
+    assert (warm["sampling"]["temperature"], warm["versions"]["mode"]) == (0.5, "prompt")
+    [difference] = synthagent("eval", "report", tmp_path / "x", tmp_path / "y", "--json").json["differences"]
+    assert difference["note"] == "other versions: not comparable"
 
 
 def test_the_tasks_that_were_played_are_kept_as_a_task_file(sums: Path, tmp_path: Path):

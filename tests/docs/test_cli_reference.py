@@ -139,6 +139,8 @@ def test_every_other_command_prints_the_columns_that_are_documented(tmp_path: Pa
     imported = printed("import", tmp_path / "none.json", "-o", tmp_path / "imported.jsonl")
     assert [list(imported)] == columns("synthagent import")
     assert [list(printed("score", folder))] == columns("synthagent score")
+    exported = ("export", folder, tmp_path / "exported", "--to", "atif")
+    assert [list(printed(*exported))] == columns("synthagent export")
     assert [list(printed("models", "list")[0])] == columns("synthagent models list")
     assert [list(printed("doctor")[0])] == columns("synthagent doctor")
 

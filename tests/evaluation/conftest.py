@@ -19,7 +19,7 @@ def small(tmp_path: Path) -> Small:
         (tmp_path / "work").mkdir()
         driver = tmp_path / "driver" / "driver.py"
         driver.write_text(PREFACE + program)
-        given = {"order": {}, "finished": lambda: 0, "total": 1, **more}
+        given = {"order": {}, "collect": lambda: 0, "total": 1, **more}
         return Drive(HERE, driver, work=tmp_path / "work", log=tmp_path / "log", **given)  # type: ignore[arg-type]
 
     return make
@@ -31,7 +31,7 @@ def confined(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("confined")
     (folder / "driver.py").write_text("")
     (folder / "work").mkdir()
-    job = Drive(HERE, folder / "driver.py", {}, folder / "work", folder / "log", finished=lambda: 0, total=0)
+    job = Drive(HERE, folder / "driver.py", {}, folder / "work", folder / "log", collect=lambda: 0, total=0)
     try:
         drive(job, Gateway({}))
     except InputError as error:

@@ -53,6 +53,14 @@ async def test_it_asks_again_when_the_endpoint_is_busy_or_talks_nonsense():
     assert (status, len(server.seen), it.gateway.tallies["agent"].failed) == (200, 3, 0)
 
 
+@pytest.mark.parametrize("finish", ["abort", "error"])
+async def test_half_an_answer_of_an_endpoint_that_gave_up_is_none(finish: str):
+    half = {"choices": [{"message": {"role": "assistant", "content": "The"}, "finish_reason": finish}]}
+    async with door(Misbehave(200, body=half), "The whole.") as (it, _):
+        status, reply = await it.ask()
+    assert (status, reply["choices"][0]["message"]["content"]) == (200, "The whole.")
+
+
 async def test_a_prompt_that_does_not_fit_is_told_in_one_form():
     text = "This model's maximum context length is 8192 tokens"
     async with door(Misbehave(400, body={"error": {"message": text}})) as (it, server):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synthagent.errors import InputError
-from synthagent.evaluation.harness_folder import chosen, pin_folder, read_lines, write_lines
+from synthagent.evaluation.harness_folder import append_lines, chosen, pin_folder, read_lines, write_lines
 from synthagent.evaluation.items import Endpoint, HarnessOrder
 
 KNOWN = {"mode": ("fc", "prompt")}
@@ -39,3 +39,12 @@ def test_a_torn_line_is_a_result_that_is_missing(tmp_path: Path):
         stream.write(b'[1]\n{"id": 3, "res')
     assert list(read_lines(tmp_path / "some" / "lines.jsonl")) == [{"id": 1}, {"id": 2}]
     assert list(read_lines(tmp_path / "none.jsonl")) == []
+
+
+def test_lines_are_added_after_what_a_killed_process_left(tmp_path):
+    path = tmp_path / "some" / "lines.jsonl"
+    append_lines(path, [{"id": 1}])
+    with path.open("ab") as file:
+        file.write(b'{"id": 2, "res')
+    append_lines(path, [{"id": 3}, {"id": 4}])
+    assert list(read_lines(path)) == [{"id": 1}, {"id": 3}, {"id": 4}]

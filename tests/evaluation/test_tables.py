@@ -53,6 +53,14 @@ def test_two_runs_are_compared_in_pairs_where_the_data_is_the_same():
     assert "## Differences" in markdown([ONE, TWO])
 
 
+def test_a_difference_under_another_judge_says_so():
+    assert pairs([ONE, TWO])[0].note == ""
+    judged = TWO.results["aime24"].model_copy(update={"judge": "openai:b", "search": "serper"})
+    [pair] = pairs([ONE, Run("evals/two", "openai:m", {"aime24": judged}, TWO.items)])
+    assert pair.difference == 0.5
+    assert pair.note == "other judge: nobody, then openai:b; other search: nobody, then serper"
+
+
 def test_other_data_is_not_compared():
     [pair] = pairs([ONE, run("evals/three", [1, 1, 1, 1], data="file", data_sha256="bb")])
     assert (pair.n, pair.difference, pair.note) == (None, None, "other versions: not comparable")

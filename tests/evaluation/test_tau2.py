@@ -1,10 +1,15 @@
 """Reading what TAU-2 leaves: who broke a simulation decides whether it has a score."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from synthagent.errors import InputError
+from synthagent.evaluation.harness_setup import DRIVERS
 from synthagent.evaluation.items import Endpoint, HarnessOrder
 from synthagent.evaluation.tau2 import Tau2, item, outcomes, reason, trial_seeds
 
@@ -34,6 +39,60 @@ def test_a_users_prompt_that_does_not_fit_is_not_the_agents_failure():
 
 def test_only_what_was_asked_for_is_taken():
     assert list(outcomes([GOOD, GOOD | {"trial": 1}], [("1", 1)])) == [("1", 1)]
+
+
+STAND_INS = {
+    "loguru.py": "class logger:\n    add = remove = staticmethod(lambda *_, **__: None)",
+    "openai.py": "class OpenAIError(Exception): pass",
+    "tau2/__init__.py": "",
+    "tau2/orchestrator/__init__.py": "",
+    "tau2/orchestrator/orchestrator.py": """
+import json
+from enum import Enum
+from openai import OpenAIError
+
+class Role(Enum):
+    AGENT, USER, ENV = "agent", "user", "env"
+
+class Orchestrator:
+    from_role, to_role = Role.USER, Role.AGENT
+
+    def step(self, what):
+        if what == "garbled":
+            json.loads("{")
+        raise {"memory": MemoryError(), "lost": OpenAIError("gone"), "ours": KeyError("x")}[what]
+""",
+    "tau2/run.py": """
+from types import SimpleNamespace
+from tau2.orchestrator.orchestrator import Orchestrator
+
+def get_tasks(domain, task_split_name):
+    return [SimpleNamespace(id=name) for name in ("garbled", "memory", "lost", "ours")]
+
+def run_task(task, **_):
+    Orchestrator().step(task.id)
+""",
+}
+"""As much of TAU-2 and what it imports as its driver touches."""
+
+
+def test_what_is_no_reply_is_not_the_agents_failure_though_it_was_the_agents_turn(tmp_path: Path):
+    for name, text in STAND_INS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    jobs = [{"task": task, "trial": 0, "seed": 1} for task in ("garbled", "memory", "lost", "ours")]
+    order = {"base": "http://nowhere", "domain": "airline", "temperature": 0.0, "threads": 1, "jobs": jobs}
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    command = [sys.executable, "-B", str(DRIVERS / "tau2_driver.py"), str(tmp_path / "order.json")]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    found = [json.loads(line) for line in (tmp_path / "simulations.jsonl").read_text().splitlines()]
+    assert [(line["task"], line["side"], line["cause"]) for line in found] == [
+        ("garbled", "agent", "reply"),
+        ("memory", "agent", "other"),
+        ("lost", "agent", "endpoint"),
+        ("ours", "agent", "other"),
+    ]
+    assert list(outcomes(found)) == [("garbled", 0)]
 
 
 def test_the_reason_says_who_broke_how_many(tmp_path: Path):

@@ -1,5 +1,9 @@
 """TAU-2 itself: from two endpoints to a score, and back to a run that was cut short."""
 
+import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +38,23 @@ def test_a_lost_endpoint_fails_the_run_which_goes_on_where_it_was(tmp_path: Path
         items = harness("tau2_retail").run(order(tmp_path / "out", ends, limit=4, trials=2))
     assert [(item.trial, item.score) for item in items] == [(0, 1.0)] * 4 + [(1, 1.0)] * 4
     assert (tmp_path / "out" / "retail.jsonl").read_text().splitlines()[: len(kept)] == kept
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path):
+    binary = Path(sys.executable).with_name("synthagent")
+    words = ["--suite", "tau2_airline", "--agent", "scripted:nothing", "--limit", "8", "--trials", "1", "--out", "out"]
+    command = [binary, "eval", "run", *words]
+    kept = tmp_path / "out" / "tau2_airline" / "airline.jsonl"
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        while run.poll() is None and (not kept.is_file() or kept.read_bytes().count(b"\n") < 2):
+            time.sleep(0.1)
+        run.kill()
+    before = kept.read_bytes().splitlines()
+    assert 2 <= len(before) < 8
+    subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True)
+    assert kept.read_bytes().splitlines()[: len(before)] == before
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["tau2_airline"]
+    assert (report["status"], report["n"], report["trials"]) == ("ok", 8, 1)
 
 
 def test_an_agent_that_writes_no_json_gets_a_zero_and_stops_nobody(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from synthagent.schema.checks import All, Answered, AnswerSpec, Not
 from synthagent.schema.episodes import AgentEvent, Episode, Stop
 from synthagent.schema.scores import Score, Scored, Unscored
 from synthagent.schema.tasks import Criterion, Rubric, Task, identified
+from synthagent.scoring import answers
 from synthagent.scoring.answers import MathAnswers, after_mark, at_once, boxed
 from synthagent.scoring.judge import Judge
 from synthagent.scoring.scorer import Scoring, again, judged, score
@@ -64,6 +66,16 @@ async def workers() -> AsyncIterator[MathAnswers]:
         ("204", "The answer is 204.", None),
         ("\\frac{1}{2}", "\\boxed{0.5}", None),
         ("204", "\\boxed{204", None),
+        ("204", "\\boxed{204.}", True),
+        ("204", "That makes\n205", None),
+        ("0.33", "\\boxed{0.333}", None),
+        # What looks alike, and is something else.
+        ("5", "\\boxed{5!}", None),
+        ("5", "\\boxed{.5}", None),
+        ("22", "\\boxed{2²}", None),
+        ("m", "\\boxed{M}", None),
+        ("f", "\\boxed{f'}", None),
+        ("0.3", "\\boxed{0.3...}", None),
     ],
 )
 def test_mathematics_that_is_equal_word_for_word_needs_nobody(gold: str, text: str, right: bool | None):
@@ -84,6 +96,19 @@ def test_mathematics_that_is_equal_word_for_word_needs_nobody(gold: str, text: s
 )
 def test_a_free_answer_is_what_follows_its_mark(text: str, right: bool | None):
     assert at_once(AnswerSpec(gold="Lima", kind="text"), text) is right
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "right"),
+    [
+        ("5", "Answer: .5", None),
+        ("0.5 km", "Answer: .5 km.", True),
+        ("102", "Answer: 10²", None),
+        ("Lima", 'Answer: "Lima".', True),
+    ],
+)
+def test_marks_that_belong_to_a_number_are_no_marks_around_an_answer(gold: str, text: str, right: bool | None):
+    assert at_once(AnswerSpec(gold=gold, kind="text"), text) is right
 
 
 def test_boxes_are_read_with_what_is_nested_in_them():
@@ -116,6 +141,18 @@ async def test_what_is_left_of_mathematics_is_compared_as_mathematics(workers: M
 async def test_a_hostile_answer_is_wrong_and_the_next_one_is_compared(workers: MathAnswers, hostile: str):
     assert not await workers.equal("3", hostile)
     assert await workers.equal("3", "\\boxed{6/2}")
+
+
+async def test_a_worker_that_compares_nothing_gives_no_verdicts():
+    """math-verify swallows its parser's errors: where the parser is broken, every answer would be wrong."""
+    worker = Path(answers.__file__).with_name("answer_worker.py")
+    broken = (
+        "import math_verify, runpy, sys; math_verify.parse = lambda *_, **__: []; sys.argv[1:] = ['2', '2000000000']"
+    )
+    broken += f"; runpy.run_path({str(worker)!r}, run_name='__main__')"
+    process = await anyio.run_process([sys.executable, "-c", broken], check=False)
+    assert (process.returncode, process.stdout) == (1, b"")
+    assert b"does not compare" in process.stderr
 
 
 async def test_an_answer_that_takes_too_much_processor_time_is_wrong():
@@ -210,7 +247,10 @@ async def test_the_right_answer_earns_everything_and_another_nothing():
         assert isinstance(found, Scored)
         assert (found.reward, found.judge, comparer.asked) == (float(right), "", 1)
         assert [verdict.events for verdict in found.subgoals] == [(0,) if right else ()]
-        assert found.blame is (None if right else Blame.AGENT)
+        assert (found.blame, found.reason) == ((None, "") if right else (Blame.AGENT, "wrong_answer"))
+    for text in ("", " "):
+        found = await worth(HALF, said(HALF, text))
+        assert isinstance(found, Scored) and (found.reward, found.reason) == (0.0, "did_nothing")
 
 
 async def test_nobody_is_asked_where_it_shows_at_once_or_where_there_is_no_answer():
@@ -220,6 +260,13 @@ async def test_nobody_is_asked_where_it_shows_at_once_or_where_there_is_no_answe
     assert [one.reward for one in found if isinstance(one, Scored)] == [1.0, 0.0]
     assert comparer.asked == 0
     assert score(prepare(HALF), same).reward == 1.0
+
+
+async def test_what_is_said_on_the_way_is_no_answer():
+    """The turn limit came before it was meant as the last word."""
+    thinking = AgentEvent(text="It may be \\boxed{\\frac{1}{2}}. Let me check.")
+    found = await worth(HALF, silent(HALF).model_copy(update={"events": (thinking,)}))
+    assert isinstance(found, Scored) and found.reward == 0.0
 
 
 async def test_an_answer_that_nobody_could_compare_has_no_score():
@@ -262,7 +309,7 @@ async def test_a_free_answer_in_other_words_is_for_the_judge():
         found = await worth(CAPITAL, episode, judge=judge)
         assert isinstance(found, Scored)
         assert (found.reward, found.judge) == (float(verdict == "met"), judge.name)
-        assert "means the same as: Lima" in model.requests[0].messages[-1]["content"]
+        assert "without alternatives, means the same as: Lima" in model.requests[0].messages[-1]["content"]
         assert again(prepare(CAPITAL), episode, found) == found
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from synthagent.errors import Blame
 from synthagent.rollouts.group import roll
+from synthagent.rollouts.histories import refusal, turns
 from synthagent.schema.episodes import FormEvent, Limits, Stop
 from synthagent.schema.scores import Scored, Unscored
 from synthagent.simulation.episode import Cast, facts_user, play, prepare
@@ -14,7 +15,7 @@ from synthagent.simulation.scripted_agents import scripted
 from synthagent.synthesis.personas import shipped as personas
 from synthagent.synthesis.procedural.domain import shipped
 from synthagent.synthesis.procedural.teacher import families
-from synthagent.training.examples import Example, mixed, refusal, tokens_of, turns
+from synthagent.training.examples import Example, mixed, tokens_of
 from synthagent.training.policy import Policy, PolicyAgent
 from synthagent.training.sampling import Sampled
 from tests.builders import library

@@ -42,11 +42,25 @@ def side(error: BaseException) -> str:
     return found
 
 
+def cause(error: Exception) -> str:
+    """What broke the simulation: overflow, endpoint, a reply that cannot be read, or other: nobody's reply.
+
+    What TAU-2 cannot read of a reply (no JSON, no object, nothing at all) it raises as a `ValueError`. Whatever else
+    there is, such as no memory, says nothing of who spoke.
+    """
+    from openai import OpenAIError
+
+    if OVERFLOW in str(error):
+        return "overflow"
+    if isinstance(error, OpenAIError):
+        return "endpoint"
+    return "reply" if isinstance(error, ValueError) else "other"
+
+
 def main() -> None:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     order = json.loads(ORDER.read_text())
     from loguru import logger
-    from openai import OpenAIError
     from tau2.run import get_tasks, run_task
 
     logger.remove()
@@ -77,8 +91,7 @@ def main() -> None:
             line["simulation"] = simulation.model_dump(mode="json")
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
-            cause = "overflow" if OVERFLOW in text else "endpoint" if isinstance(error, OpenAIError) else "reply"
-            line |= {"error": text[:2000], "cause": cause, "side": side(error)}
+            line |= {"error": text[:2000], "cause": cause(error), "side": side(error)}
             line["traceback"] = traceback.format_exc(limit=-10)
         with lock:
             out.write(json.dumps(line) + "\n")
