@@ -13,7 +13,7 @@ VERIFIERS_SPEC := verifiers>=0.4,<0.5
 WIRES_OUT := $(CURDIR)/runs/wires
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train test-harness test-verl test-wires train-demo check bench test-mutants clean
+.PHONY: quickstart install test test-train test-harness test-verl test-wires test-viewer train-demo check bench test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -59,6 +59,11 @@ test-verl: ## Training through verl, with Ray and without a GPU: a few minutes.
 test-harness: install ## The official harnesses, with doubles of models: installs both, then minutes without a GPU.
 	$(BIN)/python -m synthagent.evaluation.harness_setup bfcl tau2
 	$(BIN)/python -m pytest tests/harness -m slow
+
+test-viewer: install ## The viewer's pages in Debian's chromium; screenshots in runs/viewer-pages.
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium)
+	$(BIN)/python -m pip install --quiet "playwright>=1.49" "axe-playwright-python>=0.1.4"
+	$(BIN)/python -m pytest tests/viewer -m "slow or not slow" -s
 
 define peer-tests
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)

@@ -32,6 +32,7 @@ from synthagent.cli.options import (
 )
 from synthagent.cli.serve_commands import export, serve
 from synthagent.cli.simulator_commands import audit, maps, select
+from synthagent.cli.view_commands import view
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
@@ -268,6 +269,7 @@ def split(
     run_split(tasks, out, by, seed, shares, json)
 
 
+app.command()(view)
 app.command()(select)
 app.command("synth-reasoning")(question_commands.synth_reasoning)
 

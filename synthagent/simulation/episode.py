@@ -329,8 +329,8 @@ def _fault_in(result: ToolResult) -> Fault | None:
     return next((fault for fault in FAULTS if fault == result.error), None)
 
 
-def replay(stage: Stage, episode: Episode) -> Final:
-    """Runs a stored episode's calls again and gives the state they end in.
+def replay(stage: Stage, episode: Episode, see: Callable[[int, LiveWorld], None] | None = None) -> Final:
+    """Runs a stored episode's calls again and gives the state they end in; `see` gets each write and the state then.
 
     A simulated tool answers what is stored, if the entry's id says that this answer belongs to this call in this state;
     so does a service.
@@ -348,6 +348,8 @@ def replay(stage: Stage, episode: Episode) -> Final:
                 pending.remove(call)
                 if not _as_stored(_again(world, call, event), event):
                     raise ReplayMismatch(f"event {number}: {call.name} answers differently now")
+                if see is not None and event.changed:
+                    see(number, world)
         final = world.final()
     if final.digest != episode.digest:
         raise ReplayMismatch("the final state differs from the stored digest")

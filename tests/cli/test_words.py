@@ -19,7 +19,7 @@ def test_these_are_the_commands():
     assert {command.split()[0] for command in COMMANDS} == {
         "synth", "check", "show", "split", "rollout", "score", "report", "models", "quickstart", "doctor", "evolve",
         "import", "perturb", "audit", "simulate", "map", "serve", "select", "demos", "rubrics",
-        "sft", "train", "corpus", "eval", "synth-reasoning", "export",
+        "sft", "train", "corpus", "eval", "synth-reasoning", "export", "view",
     }  # fmt: skip
 
 

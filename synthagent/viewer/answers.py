@@ -1,0 +1,153 @@
+"""What is asked for by address and what is answered: plain functions from words to JSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from synthagent import __version__
+from synthagent.errors import InputError, SynthAgentError
+from synthagent.schema.episodes import Episode
+from synthagent.schema.record import Json, dump
+from synthagent.schema.scores import Score
+from synthagent.schema.tasks import Task
+from synthagent.viewer.episodes import aligned, whole
+from synthagent.viewer.exporting import page
+from synthagent.viewer.library import Library, Missing
+from synthagent.viewer.tasks import Rates
+
+Path = Mapping[str, Any]
+Query = Mapping[str, str]
+
+
+class Answers:
+    """Each method answers one address; `path` and `query` are its words. All raise `InputError` for words that fit
+    nothing."""
+
+    def __init__(self, library: Library, *, playing: bool):
+        self._library, self._playing = library, playing
+
+    def library_list(self, _path: Path, _query: Query) -> Json:
+        """Everything that was opened, each with its figures, or with what is wrong with it."""
+        library = self._library
+        return {
+            "version": __version__,
+            "playing": self._playing,
+            "runs": [_row(name, lambda name=name: library.run(name).summary()) for name in library.names("run")],
+            "tasks": [
+                _row(name, lambda name=name: {"tasks": len(library.tasks(name))}) for name in library.names("tasks")
+            ],
+            "training": [
+                _row(name, lambda name=name: library.training(name).summary()) for name in library.names("training")
+            ],
+        }
+
+    def run(self, path: Path, _query: Query) -> Json:
+        """One run: its figures, and how many episodes there are of each kind."""
+        run = self._library.run(path["run"])
+        return {"name": path["run"], **run.summary(), "facets": run.facets()}
+
+    def episodes(self, path: Path, query: Query) -> Json:
+        """A page of its episodes."""
+        return self._library.run(path["run"]).episodes(query)
+
+    def episode(self, path: Path, query: Query) -> Json:
+        """One episode whole, and the other tries at its task."""
+        task, episode, score = self._episode(path["run"], query)
+        run = self._library.run(path["run"])
+        group = run.episodes({"task_id": episode.task_id, "limit": "200"})["rows"]
+        names = ("agent", "task_id", "sample", "reward", "stop", "turns")
+        return {
+            "run": path["run"], **whole(task, episode, score),
+            "group": [{name: row[name] for name in names} for row in group],
+        }  # fmt: skip
+
+    def export(self, path: Path, query: Query) -> str:
+        """The same as a file of its own."""
+        task, episode, score = self._episode(path["run"], query)
+        return page(whole(task, episode, score), f"{episode.agent} on task {episode.task_id}, try {episode.sample}")
+
+    def compare(self, _path: Path, query: Query) -> Json:
+        """Two episodes side by side: `left` and `right` as `RUN|AGENT|TASK|SAMPLE`."""
+        found = {}
+        for side in ("left", "right"):
+            words = query.get(side, "").split("|")
+            if len(words) != 4:
+                raise InputError(f"{side}: RUN|AGENT|TASK|SAMPLE is wanted")
+            run, agent, task_id, sample = words
+            found[side] = (run, *self._episode(run, {"agent": agent, "task": task_id, "sample": sample}))
+        (_, _, one, _), (_, _, other, _) = found["left"], found["right"]
+        sides = {side: {"run": run, **whole(task, ep, score)} for side, (run, task, ep, score) in found.items()}
+        return {**sides, "rows": aligned(one, other)}
+
+    def tasks(self, path: Path, query: Query) -> Json:
+        """A page of the tasks of a set."""
+        return self._library.tasks(path["set"]).page(query, self._rates())
+
+    def task(self, path: Path, _query: Query) -> Json:
+        """One task whole, with its family and who played it."""
+        tasks = self._library.tasks(path["set"])
+        task = tasks.task(path["task"])
+        played = []
+        for name in self._library.names("run"):
+            rows = self._library.run(name).episodes({"task_id": task.id, "limit": "200"})["rows"]
+            played += [{"run": name, **{k: row[k] for k in ("agent", "sample", "reward", "stop")}} for row in rows]
+        family = [
+            {name: row[name] for name in ("id", "instruction", "twin", "legal", "parents")}
+            for row in tasks.family(task.family)
+        ]
+        return {"set": path["set"], "task": dump(task), "family": family, "played": played}
+
+    def training(self, path: Path, _query: Query) -> Json:
+        """The curves of a training run."""
+        return {"name": path["name"], **self._library.training(path["name"]).curves()}
+
+    def tries(self, path: Path, _query: Query) -> Json:
+        """The episodes of one of its steps."""
+        return {"rows": self._library.training(path["name"]).tries(path["step"])}
+
+    def one_try(self, path: Path, _query: Query) -> Json:
+        """One of them whole. A training folder holds no tasks: the task is looked for among all that was opened."""
+        episode, score = self._library.training(path["name"]).episode(path["step"], path["place"])
+        return {"run": None, **whole(self._anywhere(episode.task_id), episode, score), "group": []}
+
+    def _episode(self, name: str, query: Query) -> tuple[Task | None, Episode, Score | None]:
+        run = self._library.run(name)
+        sample = query.get("sample", "0")
+        if not sample.isascii() or not sample.isdigit() or len(sample) > 9:
+            raise InputError(f"sample: a whole number is wanted, not '{sample[:40]}'")
+        try:
+            episode, score = run.episode(query.get("agent", ""), query.get("task", ""), int(sample))
+        except InputError as error:
+            raise Missing(str(error)) from error
+        return self._task_of(name, episode.task_id), episode, score
+
+    def _task_of(self, name: str, task_id: str) -> Task | None:
+        try:
+            return self._library.run(name).task(task_id)
+        except InputError:
+            return self._anywhere(task_id)
+
+    def _anywhere(self, task_id: str) -> Task | None:
+        for name in (*self._library.names("tasks"), *self._library.names("run")):
+            try:
+                return self._library.tasks(name).task(task_id)
+            except InputError:
+                continue
+        return None
+
+    def _rates(self) -> Rates:
+        """Task -> mean reward in all runs that were opened."""
+        found: dict[str, tuple[float | None, int]] = {}
+        for name in self._library.names("run"):
+            for task, (mean, count) in self._library.run(name).rewards().items():
+                before, so_far = found.get(task, (None, 0))
+                both = [(value, weight) for value, weight in ((before, so_far), (mean, count)) if value is not None]
+                weight = sum(weight for _, weight in both)
+                found[task] = (sum(v * w for v, w in both) / weight if weight else None, so_far + count)
+        return found
+
+
+def _row(name: str, summary: Any) -> Json:
+    try:
+        return {"name": name, **summary()}
+    except (SynthAgentError, OSError) as error:
+        return {"name": name, "error": str(error)}

@@ -1,0 +1,59 @@
+"""Who may look: on loopback whoever is on this machine, with a token whoever has it; and what a page may load.
+
+A browser cannot be told to send a header of its own, so a token may also come once in the address (`?token=`): it is
+then kept in a cookie that scripts cannot read and other sites cannot use.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+COOKIE = "synthagent_token"
+
+
+class Door:
+    """Lets requests in, or says why not."""
+
+    def __init__(self, token: str | None, is_loopback: Callable[[str], bool]):
+        """`is_loopback`: whether a host name stays on this machine."""
+        self.token, self._is_loopback = token, is_loopback
+
+    def refusal(self, headers: Mapping[str, str], query: str = "") -> str | None:
+        """Why a request is turned away; None if it may pass. Header names are in lower case.
+
+        Without a token the request must name loopback as its host, or a page elsewhere could reach us under a name of
+        its own (DNS rebinding). What a page of another origin sends is turned away in any case.
+        """
+        host = headers.get("host", "")
+        if self.token is None and not self._is_loopback(_name(host)):
+            return "this server answers on loopback only"
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            return "pages of other origins are not answered"
+        if self.token is not None and not any(self._fits(given) for given in _tokens(headers, query)):
+            return "the token is missing or wrong: open the address that was printed"
+        return None
+
+    def cookie(self, query: str) -> str | None:
+        """The cookie to set for a request that carries the right token in its address."""
+        given = parse_qs(query).get("token", [""])[-1]
+        if self.token is None or not self._fits(given):
+            return None
+        return f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+
+    def _fits(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), (self.token or "").encode())
+
+
+def _name(host: str) -> str:
+    return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+
+
+def _tokens(headers: Mapping[str, str], query: str) -> list[str]:
+    found = [headers.get("authorization", "").removeprefix("Bearer "), *parse_qs(query).get("token", [])]
+    try:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        cookie = None
+    return [*found, cookie.value] if cookie is not None else found
