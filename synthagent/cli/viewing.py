@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 
@@ -59,7 +60,7 @@ async def _served(library: Library, door: Door, place: Place, with_: Others, cho
         viewer = Viewer(library, door, seat)
         async with listening(viewer, place) as url:
             runs, tasks, training = (len(library.names(kind)) for kind in ("run", "tasks", "training"))
-            query = f"?token={door.token}" if door.token else ""
+            query = f"?token={quote(door.token)}" if door.token else ""
             say(f"{runs} runs, {tasks} task files, {training} training runs: {url}/{query}")
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
@@ -104,7 +105,7 @@ async def listening(viewer: Viewer, place: Place) -> AsyncIterator[str]:
     server.capture_signals = contextlib.nullcontext  # whoever starts us hears them, and stops us
     async with anyio.create_task_group() as group:
         group.start_soon(server.serve, [listener])
-        while not server.started:  # noqa: ASYNC110 (uvicorn has a flag and no event)
+        while not (server.started or server.should_exit):  # noqa: ASYNC110 (uvicorn has a flag and no event)
             await anyio.sleep(0.01)
         name = f"[{place.host}]" if ":" in place.host else place.host
         try:

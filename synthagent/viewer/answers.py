@@ -52,13 +52,8 @@ class Answers:
     def episode(self, path: Path, query: Query) -> Json:
         """One episode whole, and the other tries at its task."""
         task, episode, score = self._episode(path["run"], query)
-        run = self._library.run(path["run"])
-        group = run.episodes({"task_id": episode.task_id, "limit": "200"})["rows"]
-        names = ("agent", "task_id", "sample", "reward", "stop", "turns")
-        return {
-            "run": path["run"], **whole(task, episode, score),
-            "group": [{name: row[name] for name in names} for row in group],
-        }  # fmt: skip
+        group = self._library.run(path["run"]).group(episode.task_id)
+        return {"run": path["run"], **whole(task, episode, score), "group": group}
 
     def export(self, path: Path, query: Query) -> str:
         """The same as a file of its own."""

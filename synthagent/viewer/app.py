@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -88,7 +89,7 @@ class Viewer:
             Route("/", self._page),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-        handlers: dict[Any, Any] = {SynthAgentError: _told, OSError: _told}
+        handlers: dict[Any, Any] = {SynthAgentError: _told, OSError: _told, sqlite3.Error: _told}
         guard = Middleware(_Guard, door=self.door, policy=policy())
         return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=self._lifespan)
 
@@ -105,9 +106,11 @@ class Viewer:
         asked = dict(request.query_params)
         return _answer(await to_thread.run_sync(partial(answer, request.path_params, asked)))
 
-    async def _page(self, _: "Request") -> "Response":
-        from starlette.responses import FileResponse
+    async def _page(self, request: "Request") -> "Response":
+        from starlette.responses import FileResponse, RedirectResponse
 
+        if "token" in request.query_params:  # the cookie has it now: out of the address and the history
+            return RedirectResponse("/", 303)
         return FileResponse(STATIC / PAGE)
 
     async def _export(self, request: "Request") -> "Response":

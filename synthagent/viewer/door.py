@@ -4,6 +4,7 @@ A browser cannot be told to send a header of its own, so a token may also come o
 then kept in a cookie that scripts cannot read and other sites cannot use.
 """
 
+import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -31,7 +32,7 @@ class Door:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return "pages of other origins are not answered"
-        if self.token is not None and not any(self._fits(given) for given in _tokens(headers, query)):
+        if self.token is not None and not (self._stamped(headers) or any(map(self._fits, _tokens(headers, query)))):
             return "the token is missing or wrong: open the address that was printed"
         return None
 
@@ -40,20 +41,27 @@ class Door:
         given = parse_qs(query).get("token", [""])[-1]
         if self.token is None or not self._fits(given):
             return None
-        return f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        return f"{COOKIE}={_stamp(self.token)}; HttpOnly; SameSite=Strict; Path=/"
 
     def _fits(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), (self.token or "").encode())
+        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
+
+    def _stamped(self, headers: Mapping[str, str]) -> bool:
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), _stamp(self.token or "").encode())
 
 
 def _name(host: str) -> str:
     return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
 
 
+def _stamp(token: str) -> str:
+    """What stands in the cookie: a token may hold letters that a cookie cannot."""
+    return hmac.new(token.encode(), b"viewer", hashlib.sha256).hexdigest()
+
+
 def _tokens(headers: Mapping[str, str], query: str) -> list[str]:
-    found = [headers.get("authorization", "").removeprefix("Bearer "), *parse_qs(query).get("token", [])]
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        cookie = None
-    return [*found, cookie.value] if cookie is not None else found
+    return [headers.get("authorization", "").removeprefix("Bearer "), *parse_qs(query).get("token", [])]

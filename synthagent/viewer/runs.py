@@ -11,7 +11,7 @@ import orjson
 from synthagent.errors import InputError
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import Json
-from synthagent.schema.scores import Score
+from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task
 from synthagent.storage.index import EPISODES, SCORES, TASKS, Index
 from synthagent.storage.journal import Span, line_at, lines, typed
@@ -130,6 +130,32 @@ class RunView:
                 path = self.path / SCORES
                 return episode, typed(path, line_at(path, Span(*place)), ScoreLine).score
         return episode, None
+
+    def group(self, task_id: str) -> list[Json]:
+        """The tries at one task at a glance: each with its reward and `verdicts`, criterion -> whether it is good."""
+        names = ("agent", "task_id", "sample", "reward", "stop", "turns")
+        latest = "SELECT max(offset) FROM scored WHERE task_id = ? GROUP BY agent, sample"
+        with self._lock:
+            rows = self.episodes({"task_id": task_id, "limit": str(LARGEST_PAGE)})["rows"]
+            sql = f"SELECT agent, sample, offset, length FROM scored WHERE offset IN ({latest})"
+            places = {(agent, sample): Span(*span) for agent, sample, *span in self._opened().query(sql, (task_id,))}
+        return [
+            {
+                **{name: row[name] for name in names},
+                "verdicts": self._verdicts(places.get((row["agent"], row["sample"]))),
+            }
+            for row in rows
+        ]
+
+    def _verdicts(self, place: Span | None) -> dict[str, bool]:
+        if place is None:
+            return {}
+        path = self.path / SCORES
+        score = typed(path, line_at(path, place), ScoreLine).score
+        if not isinstance(score, Scored):
+            return {}
+        broken = {verdict.id: not verdict.holds for verdict in score.forbidden}
+        return {**broken, **{verdict.id: verdict.holds for verdict in (*score.subgoals, *score.interactions)}}
 
     def task(self, task_id: str) -> Task:
         """A task that was played, without reading the others whole. Raises `InputError` when it is not there."""

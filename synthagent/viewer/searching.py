@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,28 +68,26 @@ class Texts:
 
     def _caught_up(self) -> sqlite3.Connection:
         database = self._database = self._database or self._opened()
-        end, tail = database.execute("SELECT bytes, tail FROM mark").fetchone()
-        if _tail(self._source, end) != tail:
-            self._emptied(database)
-            end = 0
-        database.execute("BEGIN")
-        try:
-            for number, (offset, text, after) in enumerate(self._new(end), 1):
-                database.execute("INSERT INTO said(rowid, text) VALUES (?, ?)", (offset, text))
-                end = after
-                if number % BATCH == 0:
-                    self._marked(database, end)
-                    database.execute("BEGIN")
-            self._marked(database, end)
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
-        return database
-
-    def _marked(self, database: sqlite3.Connection, end: int) -> None:
-        database.execute("UPDATE mark SET bytes = ?, tail = ?", (end, _tail(self._source, end)))
-        database.execute("COMMIT")
+        while True:
+            # The mark is read within the transaction: another viewer may be at the same file.
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                end, tail = database.execute("SELECT bytes, tail FROM mark").fetchone()
+                if _tail(self._source, end) != tail:
+                    database.execute("INSERT INTO said(said) VALUES ('delete-all')")
+                    end = 0
+                count = 0
+                for offset, text, after in islice(self._new(end), BATCH):
+                    database.execute("INSERT INTO said(rowid, text) VALUES (?, ?)", (offset, text))
+                    end, count = after, count + 1
+                database.execute("UPDATE mark SET bytes = ?, tail = ?", (end, _tail(self._source, end)))
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+            if count < BATCH:
+                return database
 
     def _new(self, start: int) -> Iterator[tuple[int, str, int]]:
         for found in lines(self._source, start) if self._source.is_file() else ():
@@ -105,10 +104,6 @@ class Texts:
                 self._file.unlink()
                 return _connected(str(self._file))
         return _connected(":memory:")
-
-    def _emptied(self, database: sqlite3.Connection) -> None:
-        database.execute("INSERT INTO said(said) VALUES ('delete-all')")
-        database.execute("UPDATE mark SET bytes = 0, tail = ''")
 
 
 def _connected(name: str) -> sqlite3.Connection:

@@ -106,7 +106,7 @@ def _row(value: Json) -> dict[str, Any] | None:
     rules: Sequence[Any] = brief.get("rules") or ()
     return {
         "id": value["id"], "family": value.get("family", ""), "instruction": brief.get("instruction", ""),
-        "domain": [note.get("domain") or "-"], "difficulty": [_size_word(size, len(facts))],
+        "domain": [note.get("domain") or "-"], "difficulty": [_difficulty(size, len(facts))],
         "restriction": ["restricted" if rules else "free"], "twin": [note.get("twin") or "root"],
         "legal": ["yes" if note.get("legal", True) else "no"], "kind": [brief.get("kind", "tool_use")],
         "goals": list(goals), "features": list(note.get("features") or ()), "facts": len(facts),
@@ -115,8 +115,8 @@ def _row(value: Json) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _size_word(goals: int, facts: int) -> str:
-    """How large a task is: what has to be done and what has to be asked for."""
+def _difficulty(goals: int, facts: int) -> str:
+    """How much there is to do and to ask for."""
     size = goals + facts
     return "small" if size <= 3 else "medium" if size <= 6 else "large"
 

@@ -50,7 +50,9 @@ class TrainingView:
         latest = self._metrics()
         steps = sorted(latest)
         told = [_figures(latest[step]) for step in steps]
-        series = {name: [one.get(name) for one in told] for name in dict.fromkeys(n for one in told for n in one)}
+        names = dict.fromkeys(name for one in told for name in one)
+        # Nobody is blamed by name for nothing: who is not there has no share.
+        series = {name: [one.get(name, 0.0 if name.startswith("blame.") else None) for one in told] for name in names}
         return {"steps": steps, "series": series, "heldout": self._heldout(), "about": self.summary()}
 
     def tries(self, step: int) -> list[Json]:

@@ -114,7 +114,13 @@ async def test_an_episode_is_told_whole_with_proof_and_what_each_write_changed(v
     assert any(one["events"] for one in found["criteria"])
     writes = [str(place) for place, event in enumerate(stored.events) if event.kind == "tool" and event.changed]
     assert sorted(found["changes"], key=int) == writes
-    assert len(found["group"]) == 4
+    mine, *others = sorted(
+        found["group"], key=lambda one: (one["agent"], one["sample"]) != (row["agent"], row["sample"])
+    )
+    assert mine["verdicts"] == {one["id"]: True for one in found["criteria"]}
+    assert len(others) == 3
+    refused = next(one for one in others if one["agent"] == "scripted:refuse")
+    assert not all(refused["verdicts"].values())
 
 
 async def test_an_episode_whose_world_answers_otherwise_now_says_so_and_is_shown_all_the_same(

@@ -41,7 +41,7 @@ async def test_curves_have_a_value_a_step_and_the_latest_line_of_a_repeated_one(
     assert found["steps"] == [1, 2, 3]
     assert found["series"]["played.reward"] == [0.25, 0.5, None]
     assert found["series"]["loss"] == [0.1, 0.2, 0.3]
-    assert found["series"]["blame.agent"] == [None, None, 0.5]
+    assert found["series"]["blame.agent"] == [0.0, 0.0, 0.5]
     [row] = found["heldout"]
     assert (row["group"], row["step"], row["episodes"], row["scored"], row["reward"]) == ("dev", 3, 3, 2, 0.5)
 

@@ -137,10 +137,13 @@ export function Criteria({ criteria, onEvent }) {
 
 function Tries({ tries, mine, run, episode }) {
   const self = [run, episode.agent, episode.task_id, episode.sample].join("|");
-  return html`<h2>Tries at this task</h2>
-    <table><thead><tr><th scope="col">agent</th><th scope="col">try</th><th scope="col" class="num">reward</th><th scope="col">stop</th><th scope="col"><span class="dim">compare</span></th></tr></thead>
+  const ids = [...new Set(tries.flatMap((one) => Object.keys(one.verdicts)))];
+  const mean = tries.filter((one) => one.reward !== null).reduce((sum, one, _, all) => sum + one.reward / all.length, 0);
+  return html`<h2>The ${tries.length} tries at this task, mean reward ${number(mean, 3)}</h2>
+    <table><thead><tr><th scope="col">agent</th><th scope="col">try</th><th scope="col" class="num">reward</th><th scope="col">stop</th><th scope="col">rubric</th><th scope="col">compare</th></tr></thead>
     <tbody>${tries.map((one, place) => html`<tr key=${`${one.agent}/${one.sample}`}>
-      <td>${place === mine ? html`<strong>${visible(one.agent)}</strong>` : html`<a href=${link(["episode", run, one.agent, one.task_id, one.sample])}>${visible(one.agent)}</a>`}</td>
+      <td class="free">${place === mine ? html`<strong>${visible(one.agent)}</strong>` : html`<a href=${link(["episode", run, one.agent, one.task_id, one.sample])}>${visible(one.agent)}</a>`}</td>
       <td>${one.sample}</td><td class="num">${number(one.reward, 3)}</td><td>${one.stop}</td>
+      <td>${ids.map((id) => html`<span class=${one.verdicts[id] === undefined ? "dim" : one.verdicts[id] ? "good" : "bad"} title=${visible(id)}>${visible(id)}${one.verdicts[id] === undefined ? "–" : one.verdicts[id] ? "✓" : "✗"} </span>`)}</td>
       <td>${place === mine ? "" : html`<a href=${link(["compare"], { left: self, right: [run, one.agent, one.task_id, one.sample].join("|") })} aria-label=${`compare with ${one.agent}, try ${one.sample}`}>compare</a>`}</td></tr>`)}</tbody></table>`;
 }

@@ -21,7 +21,7 @@ export function RunsPage({ library, news }) {
       <tbody>${runs.map((run) => run.error ? html`
         <tr><td>${run.name}</td><td colspan="9"><${Problem} text=${run.error} /></td></tr>` : html`
         <tr><td><a href=${link(["run", run.name])}>${visible(run.name)}</a>${run.live ? html` <span class="chip good">going on</span>` : null}</td>
-          <td>${visible(run.agents.join(", "))}</td><td>${visible(run.user)}</td><td>${visible(run.judge ?? "–")}</td>
+          <td class="free">${visible(run.agents.join(", "))}</td><td>${visible(run.user)}</td><td>${visible(run.judge ?? "–")}</td>
           <td class="num">${number(run.episodes)} of ${number(run.wanted)}</td><td class="num">${number(run.reward, 3)}</td>
           <td class="num">${number(run.unscored ?? 0)}</td><td><${Blame} shares=${run.blame} /></td>
           <td class="num">${number(run.completion_tokens)}</td><td class="num">${number(run.seconds, 1)}</td></tr>`)}
@@ -113,7 +113,7 @@ function EpisodeRow({ one, run, marked }) {
   const id = [run, one.agent, one.task_id, one.sample].join("|");
   const cells = [
     html`<a href=${link(["episode", run, one.agent, one.task_id, one.sample])} tabindex="-1">${marked.includes(id) ? "✓ " : ""}${visible(one.agent)}</a>`,
-    one.task_id, one.sample, visible(one.domain ?? "–"), one.stop,
+    one.task_id, one.sample, visible(one.domain || "–"), one.stop,
     html`<span class=${one.reward === null ? "dim" : one.reward > 0.999 ? "good" : one.reward === 0 ? "bad" : ""}>${number(one.reward, 3)}</span>`,
     one.blame ?? one.unscored_blame ?? "–", one.turns, number(one.completion_tokens), number(one.seconds, 1),
   ];

@@ -25,7 +25,7 @@ export function TasksPage({ library, name, query }) {
     ${pages.error ? html`<${Problem} text=${pages.error} />` : null}
     <div class="tasks split one">
       <${Rows} label="Tasks" count=${pages.total ?? 0} height=${32} chosen=${chosen} onChoose=${(index) => amend({ at: String(index) })} onOpen=${open} onRange=${pages.range}
-        head=${["task", "domain", "size", "twin", "legal", "facts", "reward", "instruction"].map((word) => html`<span role="columnheader">${word}</span>`)}
+        head=${["task", "domain", "difficulty", "twin", "legal", "facts", "reward", "instruction"].map((word) => html`<span role="columnheader">${word}</span>`)}
         row=${(index) => html`<${TaskRow} one=${pages.rows.get(index)} set=${name} />`} />
     </div>`;
 }
@@ -33,7 +33,7 @@ export function TasksPage({ library, name, query }) {
 function TaskRow({ one, set }) {
   if (!one) return html`<span role="gridcell" class="dim">…</span>`;
   const cells = [
-    html`<a href=${link(["task", set, one.id])} tabindex="-1">${one.id}</a>`, visible(one.domain[0]), one.difficulty[0], one.twin[0], one.legal[0],
+    html`<a href=${link(["task", set, one.id])} tabindex="-1">${one.id}</a>`, visible(one.domain[0] || "–"), one.difficulty[0], one.twin[0], one.legal[0],
     one.facts, number(one.reward), html`<span dir="auto">${visible(one.instruction)}</span>`,
   ];
   return cells.map((cell) => html`<span role="gridcell">${cell}</span>`);

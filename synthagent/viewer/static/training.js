@@ -34,7 +34,7 @@ function Curve({ name, steps, values, onStep }) {
     const axis = { stroke: color("--dim"), grid: { stroke: color("--line") }, ticks: { stroke: color("--line") } };
     const plot = new uPlot({
       width: Math.max(280, box.current.clientWidth), height: 170, legend: { show: true }, scales: { x: { time: false } },
-      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 60 }],
+      axes: [{ ...axis, size: 32, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 60 }],
       series: [{ label: "step" }, { label: name, stroke: color("--accent"), width: 1.5, points: { show: steps.length < 60 } }],
     }, [steps, values], box.current);
     const clicked = () => plot.cursor.idx !== null && plot.cursor.idx !== undefined && onStep(steps[plot.cursor.idx]);
