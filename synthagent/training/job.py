@@ -32,11 +32,11 @@ class Job:
     """Who plays besides the policy; belongs to the event loop in which the trainer is called."""
     stop: Callable[[], None]
     """Called often; raises `Interrupted` when the run is to stop."""
-    scoring: Scoring = PLAIN
-    """Who decides what code alone cannot; belongs to the same loop."""
     tell: Callable[[StepLine], None] = lambda _: None
     report_to: tuple[str, ...] = ()
     """Where figures go besides the folder, for trainers that know of such places."""
+    scoring: Scoring = PLAIN
+    """Who decides what code alone cannot; belongs to the same loop."""
 
 
 Trainer = Callable[[Job], Awaitable[None]]
