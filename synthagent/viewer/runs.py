@@ -19,6 +19,7 @@ from synthagent.storage.manifest import read_manifest
 from synthagent.storage.run_folder import MANIFEST
 from synthagent.storage.tables import EpisodeRow, ScoreLine
 from synthagent.storage.task_file import parse_task
+from synthagent.viewer.asking import whole
 from synthagent.viewer.searching import Texts, episode_words
 
 LARGEST_PAGE = 500
@@ -102,7 +103,7 @@ class RunView:
         `sort` (with `-` in front: largest first), `offset` and `limit`. Raises `InputError` for what is none of them.
         """
         where, values = _where(asked)
-        offset, limit = _whole(asked, "offset", 0), min(_whole(asked, "limit", 100), LARGEST_PAGE)
+        offset, limit = whole(asked, "offset", 0), min(whole(asked, "limit", 100), LARGEST_PAGE)
         with self._lock:
             index = self._opened()
             if asked.get("q", "").strip():
@@ -209,7 +210,7 @@ def _where(asked: Mapping[str, str]) -> tuple[list[str], list[Any]]:
     for name in EQUALS:
         if asked.get(name):
             where.append(f"{name} = ?")
-            values.append(_whole(asked, name, 0) if name == "sample" else asked[name])
+            values.append(whole(asked, name, 0) if name == "sample" else asked[name])
     if asked.get("blame"):
         where.append(f"{_BLAME} = ?")
         values.append(asked["blame"])
@@ -231,15 +232,6 @@ def _order(asked: Mapping[str, str]) -> str:
     if column is None:
         raise InputError(f"sort: '{wanted[:40]}' is not one of {', '.join(SORTS)}")
     return f"{column} {'DESC' if wanted.startswith('-') else 'ASC'} NULLS LAST, offset"
-
-
-def _whole(asked: Mapping[str, str], name: str, default: int) -> int:
-    text = asked.get(name, "")
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise InputError(f"{name}: a whole number is wanted, not '{text[:40]}'")
-    return int(text)
 
 
 def _number(asked: Mapping[str, str], name: str) -> float:

@@ -11,6 +11,7 @@ from synthagent.schema.record import Json
 from synthagent.schema.tasks import Task
 from synthagent.storage.journal import Span, lines
 from synthagent.storage.task_file import parse_task
+from synthagent.viewer.asking import whole
 from synthagent.viewer.searching import Texts, task_words
 
 LARGEST_PAGE = 500
@@ -64,7 +65,7 @@ class TaskSet:
             for name in FACETS
         }
         chosen = [row for row in rows if _fits(row, asked, None)]
-        offset, limit = _place(asked, "offset", 0), min(_place(asked, "limit", 100), LARGEST_PAGE)
+        offset, limit = whole(asked, "offset", 0), min(whole(asked, "limit", 100), LARGEST_PAGE)
         return {"total": len(chosen), "offset": offset, "rows": chosen[offset : offset + limit], "facets": facets}
 
     def task(self, task_id: str) -> Task:
@@ -131,12 +132,3 @@ def _rated(rates: Rates, task_id: str) -> dict[str, Any]:
 
 def _fits(row: Mapping[str, Any], asked: Mapping[str, str], leave_out: str | None) -> bool:
     return all(asked[name] in row[name] for name in FACETS if name != leave_out and asked.get(name))
-
-
-def _place(asked: Mapping[str, str], name: str, default: int) -> int:
-    text = asked.get(name, "")
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise InputError(f"{name}: a whole number is wanted, not '{text[:40]}'")
-    return int(text)
