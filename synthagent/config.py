@@ -76,6 +76,10 @@ class Settings(Record):
     """Model -> `{input, output}`, US dollars for a million tokens; before any price list."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of an embedded model; unset: one a core."""
+    worker_cpus: float = Field(default=1.0, ge=0)
+    """Processors of a Ray cluster that one worker takes."""
+    worker_gpus: float = Field(default=0.0, ge=0)
+    """GPUs of a Ray cluster that one worker takes: a model in each worker's own process wants one."""
     limits: Limits = Limits()
     """When an episode is cut: `turns`, `tokens`, `malformed`, `seconds`."""
 

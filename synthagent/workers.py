@@ -28,7 +28,7 @@ async def work_off(jobs: Iterable[J], do: Callable[[J], Awaitable[None]], in_fli
             for _ in range(in_flight):
                 group.start_soon(worker)
     except ExceptionGroup as errors:
-        raise _first(errors) from errors
+        raise first_error(errors) from errors
 
 
 class Streak:
@@ -44,9 +44,9 @@ class Streak:
             raise EndpointDown(f"{self._row} {self._jobs} in a row failed ({lost})")
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that stopped the batch: one of ours if there is one."""
     leaves: list[BaseException] = []
     for error in errors.exceptions:
-        leaves.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+        leaves.append(first_error(error) if isinstance(error, BaseExceptionGroup) else error)
     return next((leaf for leaf in leaves if isinstance(leaf, SynthAgentError)), leaves[0])

@@ -3,11 +3,13 @@
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import get_args
+
+import orjson
 
 from synthagent import prompts
 from synthagent.cli.agents import Models, Role, role
@@ -27,7 +29,7 @@ from synthagent.simulation.faults import Faults
 from synthagent.simulation.map_store import MapStore
 from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
 from synthagent.simulation.model_user import ModelUser, user_fingerprints
-from synthagent.simulation.response_map import MapMode, ResponseMap, Tools
+from synthagent.simulation.response_map import MapFigures, MapMode, ResponseMap, Tools
 from synthagent.simulation.scripted_agents import scripted
 from synthagent.simulation.tool_model import CALL, SYSTEM, ToolModel
 from synthagent.simulation.users import User
@@ -123,16 +125,44 @@ class Company:
     tools: ResponseMap | None
     ledger: Ledger
 
-    def told(self) -> list[str]:
-        """What simulators were asked so far, in lines for a person."""
+    @property
+    def figures(self) -> "Figures":
+        """What simulators and judges were asked so far."""
+        return Figures(self.tools.figures if self.tools else None, self.ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What simulators and judges were asked."""
+
+    map: MapFigures | None
+    """None: nobody simulates tools."""
+    ledger: Ledger
+
+    def lines(self) -> list[str]:
+        """In lines for a person."""
         found = []
-        if self.tools is not None:
-            asked = self.tools.figures
+        if self.map is not None:
             found.append(
-                f"response map: {asked.hits} hits, {asked.misses} misses ({asked.aliases} answered already), "
-                f"{asked.calls} model calls"
+                f"response map: {self.map.hits} hits, {self.map.misses} misses ({self.map.aliases} answered already), "
+                f"{self.map.calls} model calls"
             )
         return [*found, *self.ledger.told("user", "tools", "judge")]
+
+    def as_bytes(self) -> bytes:
+        """As JSON, to be sent from a worker."""
+        return orjson.dumps({"map": None if self.map is None else asdict(self.map), "ledger": self.ledger.rows()})
+
+
+def summed(parts: Iterable[bytes]) -> Figures:
+    """The figures of several workers, as `as_bytes` gave them."""
+    maps, ledger = [], Ledger()
+    for part in map(orjson.loads, parts):
+        ledger.add(part["ledger"])
+        if part["map"] is not None:
+            maps.append(MapFigures(**part["map"]))
+    total = MapFigures(*(sum(column) for column in zip(*map(astuple, maps), strict=True))) if maps else None
+    return Figures(total, ledger)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from synthagent import __version__
 from synthagent.cli.agents import Role, role
 from synthagent.cli.bench import Bench, bench
 from synthagent.cli.console import print_json, print_table, say
+from synthagent.cli.engines import HERE, Engine
 from synthagent.cli.evaluating_harness import driven, sampled, versions_of
 from synthagent.cli.evaluating_tasks import Played, played, prepared
 from synthagent.cli.services import Serving, serving
@@ -55,6 +56,7 @@ class EvalWords:
     options: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     json: bool = False
+    engine: Engine = HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,9 @@ def _company(words: EvalWords, found: Sequence[Benchmark]) -> Company:
     judging = bench(words.judge, "checks")
     for one in found:
         _fits(one, agent, user, judging)
+        if one.suite.kind == "harness" and words.engine != HERE:
+            way_out = "run it with --engine local: the harness has workers of its own"
+            raise InputError(f"--engine ray: {one.suite.name} is run by its own harness", way_out=way_out)
     return Company(
         agent, user, judging, serving(words.search, words.python, unsafe_local=words.unsafe_local),
         settings(words.config, words.options), words,

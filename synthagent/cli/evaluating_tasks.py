@@ -102,7 +102,7 @@ def played(ready: Played, company: "Company", evaluation: Evaluation, trials: in
     manifest = manifest_for(file, [company.agent], trials, ready.protocol, words.seed, None, company.settings, with_)
     _judge_again(out, company)
     with open_run(file, out, manifest, True, None) as folder:
-        roll_into(folder, [company.agent], ready.protocol, company.settings, with_)
+        roll_into(folder, [company.agent], ready.protocol, company.settings, with_, words.engine)
         return items_of(folder, company.agent.name, ready.names)
 
 
@@ -116,4 +116,4 @@ def _judge_again(out: Path, company: "Company") -> None:
         from synthagent.cli.scoring import Rescoring, run_score
 
         wanted = Rescoring(out, None, company.bench, None, True, False)
-        run_score(wanted, company.words.config, company.words.options, False)
+        run_score(wanted, company.words.config, company.words.options, False, company.words.engine)

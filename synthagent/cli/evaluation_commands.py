@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from synthagent.cli.options import Config, Json, JudgeRole, Python, Search, UnsafeLocal
+from synthagent.cli.options import Config, Engine, Json, JudgeRole, Python, Search, UnsafeLocal, Workers
 
 evaluation = typer.Typer(help="Public benchmarks, and tasks held out.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -43,9 +43,12 @@ def eval_run(
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of a model in this process.", min=1)] = None,
+    engine: Engine = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Run suites and measure an agent; exit code 4 if one of them failed, which is never a score."""
+    from synthagent.cli.engines import engine as engine_for
     from synthagent.cli.evaluating import EvalWords, run_eval
 
     options = {
@@ -57,6 +60,7 @@ def eval_run(
             suites=suite, agent=agent, out=out, user=user, judge=judge, trials=trials, limit=limit, search=search,
             python=python, unsafe_local=unsafe_local, data_file=data_file or (), data_sha256=data_sha256 or (),
             harness_option=harness_option or (), seed=seed, config=config, options=options, resume=resume, json=json,
+            engine=engine_for(engine, workers),
         )
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from synthagent.cli.corpus_commands import corpus
 from synthagent.cli.evaluation_commands import evaluation
 from synthagent.cli.options import (
     Config,
+    Engine,
     Formula,
     Json,
     JudgeRole,
@@ -29,6 +30,7 @@ from synthagent.cli.options import (
     Tools,
     UnsafeLocal,
     User,
+    Workers,
 )
 from synthagent.cli.serve_commands import export, serve
 from synthagent.cli.simulator_commands import audit, maps, select
@@ -313,11 +315,14 @@ def rollout(
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of an embedded model.", min=1)] = None,
+    engine: Engine = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Let agents play tasks, score them, and keep everything in a run folder."""
     from synthagent.cli.bench import bench
     from synthagent.cli.casting import others
+    from synthagent.cli.engines import engine as engine_for
     from synthagent.cli.rollout import run_rollout
     from synthagent.cli.services import serving
 
@@ -330,7 +335,8 @@ def rollout(
         user, tools, map_, map_store, tasks, faults, lint=lint, bench=bench(judge, judge_mode),
         serving=serving(search, python, unsafe_local=unsafe_local),
     )  # fmt: skip
-    run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json)
+    who = engine_for(engine, workers)
+    run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json, who)
 
 
 app.command()(scoring_commands.demos)

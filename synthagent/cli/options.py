@@ -30,3 +30,9 @@ JudgeWay = Annotated[
 Formula = Annotated[
     str | None, typer.Option("--reward", help="How verdicts become a reward: mean, strict, subgoals or weighted.")
 ]
+Engine = Annotated[
+    str, typer.Option("--engine", help="local, or ray: workers of a cluster, ray:ADDRESS of a running one.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Of --engine ray; default one a processor of the cluster.", min=1)
+]

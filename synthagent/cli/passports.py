@@ -85,7 +85,7 @@ async def _played(
         await roll_batch(
             tasks, Order(who.name, company.cast, chosen.limits, n, seed, chosen.in_flight, company.scoring), sink
         )
-        for line in company.told():
+        for line in company.figures.lines():
             say(line)
 
 

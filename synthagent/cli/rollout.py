@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -15,7 +16,8 @@ from synthagent import __version__
 from synthagent.cli.agents import Models, Role, role
 from synthagent.cli.bench import scoring_of, waiting
 from synthagent.cli.casting import FACTS, Others, casting
-from synthagent.cli.console import print_json, progress, say
+from synthagent.cli.console import Tick, print_json, progress, say
+from synthagent.cli.engines import HERE, Cluster, Engine, roll_on, running
 from synthagent.cli.report import print_report
 from synthagent.cli.services import fitted
 from synthagent.config import Settings, settings
@@ -32,12 +34,13 @@ from synthagent.simulation.episode import prepare
 from synthagent.storage.digests import weights_sha256
 from synthagent.storage.manifest import Manifest
 from synthagent.storage.run_folder import RunFolder
+from synthagent.storage.tables import Key
 from synthagent.storage.task_file import read_tasks
 
 
 def run_rollout(
     tasks: Path, agents: Sequence[str], with_: Others, n: int, protocol: str, limit: int | None, seed: int, out: Path,
-    resume: bool, config: Path | None, options: Mapping[str, Any], json: bool,
+    resume: bool, config: Path | None, options: Mapping[str, Any], json: bool, engine: Engine = HERE,
 ) -> None:  # fmt: skip
     """Plays n episodes of every task by every agent and prints the report."""
     spoken = protocol_of(protocol)
@@ -50,7 +53,7 @@ def run_rollout(
     manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
-        roll_into(folder, roles, spoken, chosen, with_)
+        roll_into(folder, roles, spoken, chosen, with_, engine)
         rows = lines(folder.index.rows())
         undecided = len(folder.index.blamed_keys([Blame.JUDGE]))
     if undecided:
@@ -140,42 +143,50 @@ def open_run(tasks: Path, out: Path, manifest: Manifest, resume: bool, limit: in
 
 
 def roll_into(
-    folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings, with_: Others | None = None
-) -> None:
+    folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings, with_: Others | None = None,
+    engine: Engine = HERE,
+) -> None:  # fmt: skip
     """Plays what the folder does not hold yet. What failed through no fault of agent or task is tried again."""
-    anyio.run(_score_left_over, folder, with_ or Others(), chosen)
-    done = folder.done(retry=[Blame.INFRASTRUCTURE, Blame.TOOLS, Blame.USER])
-    manifest = folder.manifest
-    count = sum(1 for _ in folder.tasks())
-    for who in roles:
-        left = count * manifest.n - sum(key.agent == who.name for key in done)
-        with progress(who.name, left) as tick:
-            mean = _Mean()
-
-            def sink(outcome: Outcome, mean: "_Mean" = mean, tick: Any = tick) -> None:
-                folder.add(outcome.episode, outcome.score)
-                mean.see(outcome)
-                tick(str(mean))
-
-            try:
-                anyio.run(_roll, who, folder.tasks(), manifest, protocol, chosen, sink, done, with_)
-            except EndpointDown as error:
-                raise RunFolderError(
-                    f"{who.name}: {error}; what was finished is in {folder.path}: mend the endpoint and use --resume"
-                ) from error
+    with running(engine, chosen) as cluster:
+        anyio.run(_score_left_over, folder, with_ or Others(), chosen)
+        done = folder.done(retry=[Blame.INFRASTRUCTURE, Blame.TOOLS, Blame.USER])
+        count = sum(1 for _ in folder.tasks())
+        for who in roles:
+            left = count * folder.manifest.n - sum(key.agent == who.name for key in done)
+            with progress(who.name, left) as tick:
+                roll = partial(_roll, folder, who, protocol, chosen, with_ or Others(), cluster, tick, done)
+                try:
+                    anyio.run(roll)
+                except EndpointDown as error:
+                    raise RunFolderError(
+                        f"{who.name}: {error}; what was finished is in {folder.path}: mend the endpoint and use "
+                        "--resume"
+                    ) from error
 
 
 async def _roll(
-    who: Role, tasks: Iterable[Task], manifest: Manifest, protocol: Protocol, chosen: Settings, sink: Any, done: Any,
-    with_: Others | None,
+    folder: RunFolder, who: Role, protocol: Protocol, chosen: Settings, with_: Others, cluster: Cluster | None,
+    tick: Tick, done: set[Key],
 ) -> None:  # fmt: skip
-    async with casting(who, protocol, chosen, manifest.seed, with_) as company:
-        order = Order(
-            who.name, company.cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight, company.scoring
-        )
-        await roll_batch(tasks, order, sink, done)
-        for line in company.told():
-            say(line)
+    """Plays what one agent has left, here or on the cluster's workers, into the folder."""
+    manifest, mean = folder.manifest, _Mean()
+
+    def sink(outcome: Outcome) -> None:
+        folder.add(outcome.episode, outcome.score)
+        mean.see(outcome)
+        tick(str(mean))
+
+    if cluster is not None:
+        figures = await roll_on(cluster, who, folder.tasks(), manifest, protocol, chosen, sink, done, with_)
+    else:
+        async with casting(who, protocol, chosen, manifest.seed, with_) as company:
+            order = Order(
+                who.name, company.cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight, company.scoring
+            )
+            await roll_batch(folder.tasks(), order, sink, done)
+            figures = company.figures
+    for line in figures.lines():
+        say(line)
 
 
 async def _score_left_over(folder: RunFolder, with_: Others, chosen: Settings) -> None:

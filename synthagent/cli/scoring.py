@@ -1,7 +1,7 @@
 """score: stored episodes scored again, under another rubric, judge or formula, without playing them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +12,18 @@ import anyio
 from synthagent.cli.agents import Models
 from synthagent.cli.bench import Bench, scoring_of, waiting
 from synthagent.cli.console import print_json, progress, say
+from synthagent.cli.engines import HERE, Cluster, Engine, running, score_on
 from synthagent.config import Settings, settings
-from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError, TaskFault
+from synthagent.engines.dispatch import Job
+from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError
+from synthagent.llm.ledger import Ledger
 from synthagent.rollouts.batch import Stages, lost
-from synthagent.rollouts.group import broken_task
+from synthagent.rollouts.elsewhere import nobody, rescored, score_in, score_job
 from synthagent.schema.episodes import Episode
 from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task, play_id_of
 from synthagent.scoring.reward import formula_of, reward_hash
-from synthagent.scoring.scorer import Scoring, again, judged
+from synthagent.scoring.scorer import Scoring
 from synthagent.storage.digests import sha256
 from synthagent.storage.run_folder import RunFolder
 from synthagent.storage.tables import Key
@@ -68,7 +71,9 @@ class _Tally:
                 self.undecided[score.reason] += 1
 
 
-def run_score(wanted: Rescoring, config: Path | None, options: Mapping[str, Any], json: bool) -> None:
+def run_score(
+    wanted: Rescoring, config: Path | None, options: Mapping[str, Any], json: bool, engine: Engine = HERE
+) -> None:
     """Scores the episodes again and appends the scores, or writes them into a run folder of their own."""
     chosen = settings(config, options)
     if wanted.rubrics is not None and wanted.out is None:
@@ -78,8 +83,8 @@ def run_score(wanted: Rescoring, config: Path | None, options: Mapping[str, Any]
     tally = _Tally()
     with RunFolder.open(wanted.run, write=wanted.out is None) as source:
         tasks = _tasks(source, wanted.rubrics)
-        with _target(wanted, source, tasks, chosen) as target:
-            anyio.run(_rescored, wanted, source, target, tasks, chosen, tally)
+        with _target(wanted, source, tasks, chosen) as target, running(engine, chosen) as cluster:
+            anyio.run(_rescored, wanted, source, target, tasks, chosen, tally, cluster)
     figures = {
         "episodes": tally.count, "changed": tally.changed, "unscored": tally.unscored,
         "reward_hash": reward_hash(tally.scored),
@@ -128,41 +133,92 @@ def _target(
 
 
 async def _rescored(
-    wanted: Rescoring, source: RunFolder, target: RunFolder, tasks: Mapping[str, Task], chosen: Settings, tally: _Tally
-) -> None:
+    wanted: Rescoring, source: RunFolder, target: RunFolder, tasks: Mapping[str, Task], chosen: Settings,
+    tally: _Tally, cluster: Cluster | None,
+) -> None:  # fmt: skip
     old = _scores(target)
     known = old if target is source else {**_scores(source), **old}
-    stages, streak = Stages(most=max(chosen.in_flight, 4)), Streak("judge's calls")
+    streak = Streak("judge's calls")
     async with AsyncExitStack() as stack:
         models = Models(stack, chosen)
         scoring = await scoring_of(wanted.bench, chosen, models)
-        jobs = list(_jobs(wanted, source, target, tasks, scoring, old, tally))
+        keys = list(_jobs(wanted, source, target, tasks, scoring, old, tally))
 
-        async def do(key: Key) -> None:
+        def played(key: Key) -> tuple[Task, Episode]:
+            """The episode, under the id of the task it is scored by."""
             episode = source.load_episode(*key)
             task = tasks[episode.task_id]
-            here = episode if episode.task_id == task.id else episode.model_copy(update={"task_id": task.id})
-            place = (episode.agent, task.id, episode.sample, task.rubric.rubric_id)
+            same = episode.task_id == task.id
+            return task, episode if same else episode.model_copy(update={"task_id": task.id})
+
+        def take(episode: Episode, rubric: str, new: Score) -> None:
+            place = (episode.agent, episode.task_id, episode.sample, rubric)
             before = old.get(place)
-            new = await _scored(task, here, stages, scoring, known.get(place))
             tally.see(known.get(place), new)
             if target is not source and before is None:
-                target.add(here, new)
+                target.add(episode, new)
             elif before != new:
                 target.add_score(episode.agent, new)
             tick(f"({tally.changed} changed)")
             if new.judge:  # what code decided says nothing of the judge's endpoint
                 streak.see(lost(new))
 
-        with progress("scoring", len(jobs)) as tick:
+        with progress("scoring", len(keys)) as tick:
             try:
-                await work_off(jobs, do, chosen.in_flight if scoring.judge else 1)
+                if cluster is None:
+                    await _score_here(keys, played, known, scoring, chosen, take)
+                    ledger = models.ledger
+                else:
+                    ledger = await _score_there(keys, played, known, wanted.bench, chosen, take, cluster)
             except EndpointDown as error:
                 raise RunFolderError(
                     f"{error}; what was judged is kept: mend the endpoint and use --retry-unscored or --resume"
                 ) from error
-        for line in models.ledger.told("judge"):
+        for line in ledger.told("judge"):
             say(line)
+
+
+_Played = Callable[[Key], tuple[Task, Episode]]
+_Take = Callable[[Episode, str, Score], None]
+"""Keeps a new score: (episode, rubric's id, score)."""
+
+
+def _before(known: Mapping[_Place, Score], task: Task, episode: Episode) -> Score | None:
+    return known.get((episode.agent, task.id, episode.sample, task.rubric.rubric_id))
+
+
+async def _score_here(
+    keys: Sequence[Key], played: _Played, known: Mapping[_Place, Score], scoring: Scoring, chosen: Settings,
+    take: _Take,
+) -> None:  # fmt: skip
+    stages = Stages(most=max(chosen.in_flight, 4))
+
+    async def do(key: Key) -> None:
+        task, episode = played(key)
+        new = await rescored(task, episode, stages, scoring, _before(known, task, episode))
+        take(episode, task.rubric.rubric_id, new)
+
+    await work_off(keys, do, chosen.in_flight if scoring.judge else 1)
+
+
+async def _score_there(
+    keys: Sequence[Key], played: _Played, known: Mapping[_Place, Score], bench: Bench, chosen: Settings, take: _Take,
+    cluster: Cluster,
+) -> Ledger:  # fmt: skip
+    def jobs() -> Iterator[Job]:
+        for number, key in enumerate(keys):
+            task, episode = played(key)
+            yield score_job(number, task, episode, _before(known, task, episode))
+
+    def taken(job: Job, found: bytes) -> None:
+        task, episode = played(keys[job.number])
+        take(episode, task.rubric.rubric_id, score_in(found))
+
+    def given_up(job: Job, why: str) -> None:
+        task, episode = played(keys[job.number])
+        take(episode, task.rubric.rubric_id, nobody(task, episode.agent, episode.sample, episode.seed, why).score)
+
+    return await score_on(cluster, bench, chosen, jobs(), taken, given_up)
 
 
 def _scores(folder: RunFolder) -> dict[_Place, Score]:
@@ -203,14 +259,3 @@ def _just_so(score: Score, scoring: Scoring) -> bool:
     if not score.judge:  # code decided everything
         return judge is None or judge.mode == "checks"
     return judge is not None and (score.judge, score.judge_mode) == (judge.name, judge.mode)
-
-
-async def _scored(task: Task, episode: Episode, stages: Stages, scoring: Scoring, before: Score | None) -> Score:
-    """The new score. Without a judge, verdicts that one gave before are taken over: they were paid for."""
-    try:
-        stage = stages.of(task)
-    except TaskFault as fault:
-        return broken_task(task, episode.agent, episode.sample, episode.seed, fault).score
-    if scoring.judge is None and isinstance(before, Scored) and before.judge:
-        return again(stage, episode, before, scoring)
-    return await judged(stage, episode, scoring=scoring)

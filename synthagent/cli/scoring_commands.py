@@ -7,6 +7,7 @@ import typer
 
 from synthagent.cli.options import (
     Config,
+    Engine,
     Formula,
     Json,
     JudgeRole,
@@ -17,6 +18,7 @@ from synthagent.cli.options import (
     TaskFile,
     Tools,
     User,
+    Workers,
 )
 
 
@@ -34,14 +36,17 @@ def demos(
     seed: Annotated[int, typer.Option(help="Seeds the samples.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on where the run stopped.")] = False,
     config: Config = None,
+    engine: Engine = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Let a strong agent demonstrate tasks: a run folder for `rubrics` and for supervised training."""
     from synthagent.cli.casting import others
+    from synthagent.cli.engines import engine as engine_for
     from synthagent.cli.rollout import run_rollout
 
-    with_ = others(user, tools, map_, map_store, tasks, 0.0)
-    run_rollout(tasks, agent, with_, k, protocol, limit, seed, out, resume, config, {}, json)
+    with_, who = others(user, tools, map_, map_store, tasks, 0.0), engine_for(engine, workers)
+    run_rollout(tasks, agent, with_, k, protocol, limit, seed, out, resume, config, {}, json, who)
 
 
 def rubrics(
@@ -82,14 +87,17 @@ def score(
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what is scored just so already.")] = False,
     config: Config = None,
+    engine: Engine = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Score the stored episodes of a run again, without playing them."""
     from synthagent.cli.bench import bench
+    from synthagent.cli.engines import engine as engine_for
     from synthagent.cli.scoring import Rescoring, run_score
 
     wanted = Rescoring(run, rubrics, bench(judge, judge_mode), out, retry_unscored, resume)
-    run_score(wanted, config, {"reward": reward}, json)
+    run_score(wanted, config, {"reward": reward}, json, engine_for(engine, workers))
 
 
 def report(

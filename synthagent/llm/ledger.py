@@ -1,8 +1,9 @@
 """What models were asked and what it cost, by role and stage; and the budget that stops them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from synthagent.config import Price
 from synthagent.errors import InputError, ModelFailed, SynthAgentError
@@ -101,6 +102,18 @@ class Ledger:
             }
             for (role, stage), entry in self.entries.items()
         ]
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds what another ledger gave as `rows`, which came from another process."""
+        for row in rows:
+            entry = self.entry(row["role"], row["stage"])
+            entry.calls += row["calls"]
+            entry.cached += row["cached"]
+            entry.failed += row["failed"]
+            entry.paid += Usage(prompt=row["prompt"], completion=row["completion"])
+            entry.saved += Usage(prompt=row["saved"])
+            entry.seconds += row["seconds"]
+            entry.usd = None if entry.usd is None or row["usd"] is None else entry.usd + row["usd"]
 
     def check(self, budget: Budget) -> None:
         """Raises `BudgetSpent` when the budget is reached, and `InputError` when a price is missing to tell."""

@@ -38,29 +38,40 @@ async def roll_batch(
 
     Raises `EndpointDown` after `workers.GIVE_UP_AFTER` failures of infrastructure in a row, and whatever `sink` raises.
     """
-    jobs = _jobs(tasks, order, done)
-    stages = Stages(most=max(order.in_flight, 4))
-    streak, judging = Streak("episodes"), Streak("judge's calls")
+    stages, take = Stages(most=max(order.in_flight, 4)), watched(sink)
 
     async def do(job: tuple[Task, int]) -> None:
-        outcome = await _one(*job, order, stages)
+        take(await play_one(*job, order, stages))
+
+    await work_off(jobs_of(tasks, order.agent, order.n, done), do, order.in_flight)
+
+
+def jobs_of(
+    tasks: Iterable[Task], agent: str, n: int, done: Collection[tuple[str, str, int]] = frozenset()
+) -> Iterator[tuple[Task, int]]:
+    """Task and sample of every episode that is not in `done`, the samples of a task one after another."""
+    for task in tasks:
+        for sample in range(n):
+            if (agent, task.id, sample) not in done:
+                yield task, sample
+
+
+def watched(sink: Sink) -> Sink:
+    """The same sink, which raises `EndpointDown` when too many outcomes in a row failed for lack of infrastructure."""
+    streak, judging = Streak("episodes"), Streak("judge's calls")
+
+    def take(outcome: Outcome) -> None:
         sink(outcome)
         if outcome.score.judge:  # what code decides says nothing of the judge's endpoint
             judging.see(lost(outcome.score))
         else:
             streak.see(lost(outcome.score))
 
-    await work_off(jobs, do, order.in_flight)
+    return take
 
 
-def _jobs(tasks: Iterable[Task], order: Order, done: Collection[tuple[str, str, int]]) -> Iterator[tuple[Task, int]]:
-    for task in tasks:
-        for sample in range(order.n):
-            if (order.agent, task.id, sample) not in done:
-                yield task, sample
-
-
-async def _one(task: Task, sample: int, order: Order, stages: "Stages") -> Outcome:
+async def play_one(task: Task, sample: int, order: Order, stages: "Stages") -> Outcome:
+    """One episode of a task, whatever comes of it."""
     try:
         stage = stages.of(task)
     except TaskFault as fault:

@@ -1,4 +1,5 @@
-"""Where response maps are kept: `memory`, a SQLite file, an owner over HTTP (`synthagent serve map`), Redis."""
+"""Where response maps are kept: `memory`, a SQLite file, an owner over HTTP (`synthagent serve map`), Redis, an
+actor of a Ray cluster."""
 
 from pathlib import Path
 
@@ -26,5 +27,9 @@ def open_store(where: str, token: str | None = None) -> MapStore:
         from synthagent.storage.maps.redis import RedisStore
 
         return RedisStore.open(where)
+    if scheme == "ray":
+        from synthagent.storage.maps.keeper import store_of
+
+        return store_of(where)
     raise InputError(f"'{where}' is no place for a response map",
                      way_out="memory, a file, http://host:port or redis://host:port/0")  # fmt: skip

@@ -1,0 +1,1 @@
+"""Who does a command's jobs: this process, or workers of a Ray cluster."""
