@@ -1,7 +1,7 @@
 """What commands with a teacher share: its model opened, cached, metered and limited; the folder; the figures."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,23 @@ from synthagent.llm.structured import Ladder, Structured
 from synthagent.simulation.agent import ToolForm
 from synthagent.storage.course_folder import CourseFolder
 from synthagent.storage.task_file import write_tasks
-from synthagent.synthesis.course import Course, figures, teach, without_duplicates
+from synthagent.synthesis.course import Course, Sink, figures, teach, without_duplicates
 from synthagent.synthesis.teaching import Outcome
 
 J = TypeVar("J")
+
+
+Teach = Callable[[Iterable[tuple[int, J]], Callable[[], bool], Sink], Awaitable[BudgetSpent | None]]
+"""(jobs, enough, sink) -> the budget's reason, if that was why it stopped."""
+
+
+def here(work: "Work", take: Callable[[tuple[int, J], Ledger], Awaitable[Outcome]]) -> Teach[J]:
+    """Jobs done in this process, each with a ledger of its own."""
+
+    async def teach_here(jobs: Iterable[tuple[int, J]], enough: Callable[[], bool], sink: Sink) -> BudgetSpent | None:
+        return await teach(jobs, Course(take, work.chosen.in_flight, enough), sink)
+
+    return teach_here
 
 
 @dataclass(frozen=True)
@@ -112,20 +125,20 @@ async def work_through(
     jobs: Iterable[tuple[int, J]],
     total: int,
     folder: CourseFolder,
-    take: Callable[[tuple[int, J], Ledger], Any],
+    teach: Teach[J],
 ) -> BudgetSpent | None:
     """Job after job until n tasks are kept (near-duplicates do not count), or the jobs or the budget end.
 
-    Gives the budget's reason if that was it. Raises `RunFolderError` when the endpoint is gone.
+    `teach` does the jobs it is given until there are enough. Gives the budget's reason if that was it. Raises
+    `RunFolderError` when the endpoint is gone.
     """
     left = (job for job in jobs if job[0] not in folder.done)
     with progress("jobs", total) as tick:
         while True:
             taken = len(folder.done)
             tally = _Tally(folder, tick, kept_in(work, folder))
-            course = Course(take, work.chosen.in_flight, lambda tally=tally: tally.kept >= work.n)  # type: ignore[misc]
             try:
-                stopped = await teach(left, course, tally.see)
+                stopped = await teach(left, lambda tally=tally: tally.kept >= work.n, tally.see)  # type: ignore[misc]
             except EndpointDown as error:
                 raise RunFolderError(
                     f"{work.who.name}: {error}; what was finished is in {folder.path}: mend it and use --resume"

@@ -10,8 +10,8 @@ from typing import Any
 
 import anyio
 
-from synthagent.cli.course import School, Work, budget_of, finish, school, teacher_role, work_through
-from synthagent.cli.teach import band_range
+from synthagent.cli.course import School, Work, budget_of, finish, here, school, teacher_role, work_through
+from synthagent.cli.lessons import band_range
 from synthagent.config import settings
 from synthagent.errors import Blame, InputError, ModelFailed
 from synthagent.llm.ledger import BudgetSpent, Ledger
@@ -111,7 +111,7 @@ async def _grown(growth: Growth, work: Work, ledger: Ledger, folder: CourseFolde
             return await evolved(desk, *job, solver, lambda: own.usage)
 
         total = sum(1 for _ in _chosen(growth))
-        return await work_through(work, _chosen(growth), total, folder, take)
+        return await work_through(work, _chosen(growth), total, folder, here(work, take))
 
 
 class _Solver:

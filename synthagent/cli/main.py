@@ -98,17 +98,23 @@ def synth(
     key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a model call may take.", min=0)] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of an embedded model.", min=1)] = None,
+    engine: Engine = "local",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Synthesize tasks from personas."""
     knobs = {"goals": goals, "depth": depth, "facts": facts, "distractors": distractors, "traps": traps}
     _refuse_others(context, teacher)
+    from synthagent.cli.engines import engine as engine_for
+
+    who = engine_for(engine, workers)
     if teacher == "procedural":
         from synthagent.cli.synth import run_synth
 
-        run_synth(out, n, seed, personas, difficulty, domains, domain_file or [], knobs, verify, json)
+        run_synth(out, n, seed, personas, difficulty, domains, domain_file or [], knobs, verify, json, who)
         return
-    from synthagent.cli.teach import Lesson, run_teach
+    from synthagent.cli.lessons import Lesson
+    from synthagent.cli.teach import run_teach
 
     options = {
         "in_flight": in_flight, "temperature": temperature, "key_env": key_env, "request_timeout": request_timeout,
@@ -118,13 +124,13 @@ def synth(
         out=out, n=n, teacher=teacher, seed=seed, personas=personas, limit=limit, world=world, skip=skip or (),
         rounds=rounds, tries=tries, similar=similar, max_tokens=max_tokens, max_usd=max_usd, band=band,
         band_agent=band_agent, band_n=band_n, licence=licence or "", resume=resume, record=record, config=config,
-        options=options,
+        options=options, engine=who,
     )  # fmt: skip
     run_teach(lesson, dry_run, json)
 
 
 _PROCEDURAL = ("difficulty", "domains", "domain_file", "goals", "depth", "facts", "distractors", "traps", "verify")
-_EITHER = ("out", "n", "teacher", "seed", "personas", "json")
+_EITHER = ("out", "n", "teacher", "seed", "personas", "engine", "workers", "json")
 
 
 def _refuse_others(context: typer.Context, teacher: str) -> None:

@@ -13,7 +13,7 @@ import anyio
 from synthagent.cli.agents import Models
 from synthagent.cli.bench import Bench, scoring_of
 from synthagent.cli.casting import map_beside
-from synthagent.cli.course import School, Work, budget_of, finish, school, teacher_role, work_through
+from synthagent.cli.course import School, Work, budget_of, finish, here, school, teacher_role, work_through
 from synthagent.cli.services import Serving, fitted, served
 from synthagent.config import Settings, settings
 from synthagent.errors import Blame, InputError, ModelFailed
@@ -157,7 +157,7 @@ async def _asked(
             )
             return await question_of(desk, *job, solver.solve, solver.score, lambda: own.usage)
 
-        return await work_through(work, jobs, len(jobs), folder, take)
+        return await work_through(work, jobs, len(jobs), folder, here(work, take))
 
 
 class _Solver:

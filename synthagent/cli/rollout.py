@@ -17,7 +17,8 @@ from synthagent.cli.agents import Models, Role, role
 from synthagent.cli.bench import scoring_of, waiting
 from synthagent.cli.casting import FACTS, Others, casting
 from synthagent.cli.console import Tick, print_json, progress, say
-from synthagent.cli.engines import HERE, Cluster, Engine, roll_on, running
+from synthagent.cli.elsewhere import roll_on
+from synthagent.cli.engines import HERE, Cluster, Engine, running
 from synthagent.cli.report import print_report
 from synthagent.cli.services import fitted
 from synthagent.config import Settings, settings

@@ -12,7 +12,8 @@ import anyio
 from synthagent.cli.agents import Models
 from synthagent.cli.bench import Bench, scoring_of, waiting
 from synthagent.cli.console import print_json, progress, say
-from synthagent.cli.engines import HERE, Cluster, Engine, running, score_on
+from synthagent.cli.elsewhere import score_on
+from synthagent.cli.engines import HERE, Cluster, Engine, running
 from synthagent.config import Settings, settings
 from synthagent.engines.dispatch import Job
 from synthagent.errors import Blame, EndpointDown, InputError, RunFolderError

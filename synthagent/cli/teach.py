@@ -1,59 +1,28 @@
 """synth with a language model as the teacher."""
 
-import math
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from itertools import islice
-from pathlib import Path
 from typing import Any, cast
 
 import anyio
 
 from synthagent.cli.agents import Role, role
-from synthagent.cli.casting import casting
 from synthagent.cli.console import print_json, say
-from synthagent.cli.course import Work, budget_of, finish, model_name, school, teacher_role, work_through
+from synthagent.cli.course import Work, budget_of, finish, here, model_name, school, teacher_role, work_through
+from synthagent.cli.engines import Cluster, running
+from synthagent.cli.lessons import Lesson, band_for, band_range
+from synthagent.cli.teach_elsewhere import teach_on, till_of
 from synthagent.config import Settings, settings
 from synthagent.errors import InputError
 from synthagent.llm.ledger import BudgetSpent, Ledger
 from synthagent.llm.prices import price_of
-from synthagent.rollouts.group import roll_group
-from synthagent.schema.episodes import Limits
-from synthagent.schema.tasks import Task
 from synthagent.storage.course_folder import CourseFolder
 from synthagent.storage.digests import sha256
 from synthagent.synthesis import personas as persona_files
 from synthagent.synthesis.forecast import forecast
 from synthagent.synthesis.teaching import SKIPPABLE, Desk, Outcome, Plan, Skippable, fingerprints, outcome_of
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What was asked for on the command line."""
-
-    out: Path
-    n: int
-    teacher: str
-    seed: int
-    personas: Path | None
-    limit: int | None
-    world: str
-    skip: Sequence[str]
-    rounds: int
-    tries: int
-    similar: float
-    max_tokens: int | None
-    max_usd: float | None
-    band: str | None
-    band_agent: str | None
-    band_n: int
-    licence: str
-    resume: bool
-    record: bool
-    config: Path | None
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_teach(lesson: Lesson, dry_run: bool, json: bool) -> None:
@@ -67,7 +36,8 @@ def run_teach(lesson: Lesson, dry_run: bool, json: bool) -> None:
     work = Work(lesson.out, lesson.n, who, chosen, budget, lesson.record, lesson.similar)
     begun, ledger = time.monotonic(), Ledger()
     with CourseFolder.open(work.folder, _manifest(lesson, plan, who), resume=lesson.resume) as folder:
-        stopped = anyio.run(_taught, lesson, work, plan, ledger, folder)
+        with running(lesson.engine, chosen) as cluster:
+            stopped = anyio.run(_taught, lesson, work, plan, ledger, folder, cluster)
         finish(work, folder, ledger, begun, stopped, json)
 
 
@@ -107,46 +77,23 @@ def _people(lesson: Lesson) -> Iterator[tuple[int, str]]:
     return enumerate(islice(people, lesson.limit))
 
 
-async def _taught(lesson: Lesson, work: Work, plan: Plan, ledger: Ledger, folder: CourseFolder) -> BudgetSpent | None:
+async def _taught(
+    lesson: Lesson, work: Work, plan: Plan, ledger: Ledger, folder: CourseFolder, cluster: Cluster | None
+) -> BudgetSpent | None:
+    total = sum(1 for _ in _people(lesson))
+    if cluster is not None:
+        async with till_of(work, folder, ledger) as till:
+            teach = teach_on(cluster, lesson, work, plan, folder, till)
+            return await work_through(work, _people(lesson), total, folder, teach)
     async with AsyncExitStack() as stack:
         open_school = await stack.enter_async_context(school(work, ledger, folder))
-        band = await stack.enter_async_context(_band(lesson, work.chosen)) if lesson.band else None
+        band = await stack.enter_async_context(band_for(lesson, work.chosen)) if lesson.band else None
 
         async def take(job: tuple[int, str], own: Ledger) -> Outcome:
             desk = Desk(open_school.teacher(own), plan, folder.keep, lesson.seed, band, work.who.name, lesson.licence)
             return await outcome_of(desk, *job, spent=lambda: own.usage)
 
-        total = sum(1 for _ in _people(lesson))
-        return await work_through(work, _people(lesson), total, folder, take)
-
-
-@asynccontextmanager
-async def _band(lesson: Lesson, chosen: Settings) -> AsyncIterator[Any]:
-    """A screen that lets an agent play a task n times and wants its mean reward within the band."""
-    low, high = band_range(lesson.band or "")
-    who = role(lesson.band_agent or "", "--band-agent")
-    async with casting(who, "text", chosen, lesson.seed) as company:
-
-        async def screen(task: Task) -> Sequence[str]:
-            group = await roll_group(task, company.cast, Limits(), lesson.band_n, lesson.seed)
-            if not group.rewards:
-                return [f"{who.name} got no score in {lesson.band_n} tries"]
-            mean = math.fsum(group.rewards) / len(group.rewards)
-            return [] if low <= mean <= high else [f"{who.name} earns {mean:.2f}, outside {low:g}-{high:g}"]
-
-        yield screen
-
-
-def band_range(text: str) -> tuple[float, float]:
-    """`0.2-0.85` as two numbers. Raises `InputError`."""
-    low, dash, high = text.partition("-")
-    try:
-        found = (float(low), float(high))
-    except ValueError:
-        found = (1.0, 0.0)
-    if not dash or not 0 <= found[0] <= found[1] <= 1:
-        raise InputError(f"--band: '{text}' is not a range within 0 and 1, such as 0.2-0.85")
-    return found
+        return await work_through(work, _people(lesson), total, folder, here(work, take))
 
 
 def _foretold(lesson: Lesson, plan: Plan, who: Role, chosen: Settings, json: bool) -> None:

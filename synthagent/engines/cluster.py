@@ -102,6 +102,30 @@ def bounds(crew: Crew, in_flight: int) -> Bounds:
     return Bounds(workers, math.ceil(in_flight / workers))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A service of this run in the cluster, which workers may be given: `await asked("method", argument)`."""
+
+    actor: Any
+
+    def __call__(self, method: str, /, *arguments: Any) -> Any:
+        """Sends at once; what it gives is awaited, or left alone."""
+        return getattr(self.actor, method).remote(*arguments)
+
+
+def served_here(kind: type, *arguments: Any) -> Asked:
+    """An object in a process of its own on this node, for as long as this process lives; begun again when it dies."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node = ray.get_runtime_context().get_node_id()
+    made = ray.remote(kind).options(
+        num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=1000,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+    )  # fmt: skip
+    return Asked(made.remote(*arguments))
+
+
 async def work_off_on(
     crew: Crew, bound: Bounds, opening: Opening, jobs: Iterable[Job], take: Take, given_up: GivenUp
 ) -> list[bytes]:

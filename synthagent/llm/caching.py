@@ -82,7 +82,7 @@ class CallCache:
             raise InputError(
                 f"the file of calls cannot be read: {error}", where=str(self.path), way_out="remove or rename it"
             ) from error
-        found = _restored(row[0]) if row else None
+        found = restored(row[0]) if row else None
         if found is None:
             self.misses += 1
         else:
@@ -92,7 +92,7 @@ class CallCache:
     def keep(self, key: str, stage: str, reply: ChatReply) -> None:
         """Keeps a reply for good. Raises `InputError` when the disk refuses."""
         try:
-            row = (key, stage, orjson.dumps(_stored(reply)))
+            row = (key, stage, orjson.dumps(stored(reply)))
             self._db.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", row)
         except (sqlite3.Error, TypeError) as error:
             raise InputError(f"a reply cannot be kept: {error}", where=str(self.path)) from error
@@ -112,7 +112,7 @@ class CallCache:
         self._db.close()
 
 
-def _stored(reply: ChatReply) -> dict[str, Any]:
+def stored(reply: ChatReply) -> dict[str, Any]:
     return {
         "content": reply.content,
         "tool_calls": [[call.id, call.name, call.arguments] for call in reply.tool_calls],
@@ -121,8 +121,8 @@ def _stored(reply: ChatReply) -> dict[str, Any]:
     }
 
 
-def _restored(raw: Any) -> ChatReply | None:
-    """What `_stored` made; None for anything else, since files are hostile too."""
+def restored(raw: Any) -> ChatReply | None:
+    """What `stored` made; None for anything else, since files are hostile too."""
     try:
         data = orjson.loads(raw)
         calls = tuple(ToolCall(id=id_, name=name, arguments=text) for id_, name, text in data["tool_calls"])

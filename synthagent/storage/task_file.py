@@ -82,15 +82,19 @@ def write_tasks(path: Path, tasks: Iterable[Task]) -> int:
     count = 0
     with replacing(path) as write:
         for task in tasks:
-            whole = task if task.id and task.world_id else identified(task)
             try:
-                # `dump` leaves defaults out, and the schema version is one.
-                data = line({"schema": SCHEMA, **dump(whole)})
+                write(task_line(task))
             except (TypeError, ValueError) as error:
                 raise InputError(f"task {count + 1} cannot be written as JSON: {error}", where=str(path)) from error
-            write(data)
             count += 1
     return count
+
+
+def task_line(task: Task) -> bytes:
+    """A task as a line of a task file; missing ids are filled in. Raises `ValueError` for what JSON cannot hold."""
+    whole = task if task.id and task.world_id else identified(task)
+    # `dump` leaves defaults out, and the schema version is one.
+    return line({"schema": SCHEMA, **dump(whole)})
 
 
 def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:

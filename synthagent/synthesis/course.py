@@ -34,7 +34,7 @@ async def teach(personas: Iterable[J], course: Course[J], sink: Sink) -> BudgetS
     Gives the reason when the budget stopped it: who was under way then has no outcome, and goes on from the cache when
     the course is resumed. Raises `EndpointDown` when too many in a row fail for lack of an endpoint.
     """
-    streak = Streak("personas")
+    see = watched(sink)
     spent: list[BudgetSpent] = []
 
     async def do(job: J) -> None:
@@ -43,21 +43,32 @@ async def teach(personas: Iterable[J], course: Course[J], sink: Sink) -> BudgetS
         except BudgetSpent as error:
             spent.append(error)
             return
+        see(outcome)
+
+    await work_off(until(personas, lambda: bool(spent) or course.enough()), do, course.in_flight)
+    return spent[0] if spent else None
+
+
+def watched(sink: Sink) -> Sink:
+    """The same sink, which raises `EndpointDown` when too many in a row fail for lack of an endpoint."""
+    streak = Streak("personas")
+
+    def see(outcome: Outcome) -> None:
         sink(outcome)
         streak.see("; ".join(outcome.details)[:300] if outcome.passing else None)
 
-    left = iter(personas)
+    return see
 
-    def jobs() -> Iterator[J]:
-        # Asked before a job is taken: one that is taken and not done would be missing from the next round.
-        while not spent and not course.enough():
-            try:
-                yield next(left)
-            except StopIteration:
-                return
 
-    await work_off(jobs(), do, course.in_flight)
-    return spent[0] if spent else None
+def until(jobs: Iterable[J], stop: Callable[[], bool]) -> Iterator[J]:
+    """Job after job until it is time to stop."""
+    left = iter(jobs)
+    # Asked before a job is taken: one that is taken and not done would be missing from the next round.
+    while not stop():
+        try:
+            yield next(left)
+        except StopIteration:
+            return
 
 
 def without_duplicates(outcomes: Iterable[Outcome], threshold: float) -> Iterator[Outcome]:

@@ -35,19 +35,36 @@ def verified(made: Iterable[Made], screen: Screen, n: int) -> Iterator[Kept | Re
 
     Raises `NothingKept` when more than nine families in ten fail over the first hundred or more.
     """
-    kept = rejected = 0
     if n < 1:
         return
+    sieve = Sieve(n)
     for family in made:
         reasons = (family.rejected,) if family.rejected else tuple(screen(family))
+        yield from sieve.see(family.index, family.tasks, reasons)
+        if sieve.enough:
+            return
+
+
+class Sieve:
+    """Takes families in their order, wherever they were made, until there are n tasks."""
+
+    def __init__(self, n: int):
+        self.kept = self.rejected = 0
+        self._n = n
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are n tasks."""
+        return self.kept >= self._n
+
+    def see(self, index: int, tasks: Sequence[Task], reasons: Sequence[str]) -> Iterator[Kept | Rejected]:
+        """What becomes of the next family. Raises `NothingKept` as `verified` does."""
         if reasons:
-            rejected += 1
-            yield Rejected(family.index, reasons)
+            self.rejected += 1
+            yield Rejected(index, tuple(reasons))
         else:
-            for task in family.tasks[: n - kept]:
-                kept += 1
+            for task in tasks[: self._n - self.kept]:
+                self.kept += 1
                 yield Kept(task)
-            if kept >= n:
-                return
-        if rejected > 90 and rejected > 9 * (kept + 1):
-            raise NothingKept(f"{rejected} families rejected, {kept} tasks kept; the last: {reasons[:1]}")
+        if self.rejected > 90 and self.rejected > 9 * (self.kept + 1) and not self.enough:
+            raise NothingKept(f"{self.rejected} families rejected, {self.kept} tasks kept; the last: {reasons[:1]}")

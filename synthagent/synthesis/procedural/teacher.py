@@ -67,23 +67,27 @@ def families(
     knobs: Mapping[str, Range] | None = None,
 ) -> Iterator[Made]:
     """An endless stream of families, not yet verified; the same arguments give the same stream, byte for byte."""
-    names = sorted(domains)
     index = 0
     while True:
-        random = Random(f"{seed}/{index}")
-        if index % len(names) == 0:
-            order = names.copy()
-            Random(f"{seed}/order/{index}").shuffle(order)
-        domain = domains[order[index % len(names)]]
-        persona = personas[Random(f"{seed}/persona/{index}").randrange(len(personas))]
-        name = f"{domain.name}-{seed}-{index:06d}"
-        try:
-            design = draw(domain, persona, random, difficulty, knobs or {})
-            tasks, compiled = family(design, name, f"{seed}/{index}/scene")
-            yield Made(index, tuple(_sealed(task, seed, index) for task in tasks), compiled=compiled)
-        except (InputError, TaskFault) as error:
-            yield Made(index, (), f"{domain.name}: {error}")
+        yield family_at(index, domains, personas, seed, difficulty, knobs)
         index += 1
+
+
+def family_at(
+    index: int, domains: Mapping[str, Domain], personas: Sequence[str], seed: int, difficulty: Difficulty = "mixed",
+    knobs: Mapping[str, Range] | None = None,
+) -> Made:  # fmt: skip
+    """One family of the stream, which needs none of the others: any process may make it."""
+    names = sorted(domains)
+    Random(f"{seed}/order/{index - index % len(names)}").shuffle(names)
+    domain = domains[names[index % len(names)]]
+    persona = personas[Random(f"{seed}/persona/{index}").randrange(len(personas))]
+    try:
+        design = draw(domain, persona, Random(f"{seed}/{index}"), difficulty, knobs or {})
+        tasks, compiled = family(design, f"{domain.name}-{seed}-{index:06d}", f"{seed}/{index}/scene")
+    except (InputError, TaskFault) as error:
+        return Made(index, (), f"{domain.name}: {error}")
+    return Made(index, tuple(_sealed(task, seed, index) for task in tasks), compiled=compiled)
 
 
 def _sealed(task: Task, seed: int, index: int) -> Task:
