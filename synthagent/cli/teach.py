@@ -113,7 +113,9 @@ async def _taught(lesson: Lesson, work: Work, plan: Plan, ledger: Ledger, folder
         band = await stack.enter_async_context(_band(lesson, work.chosen)) if lesson.band else None
 
         async def take(job: tuple[int, str], own: Ledger) -> Outcome:
-            desk = Desk(open_school.teacher(own), plan, folder.keep, lesson.seed, band, work.who.name, lesson.licence)
+            desk = Desk(
+                open_school.teacher(own, job[0]), plan, folder.keep, lesson.seed, band, work.who.name, lesson.licence
+            )
             return await outcome_of(desk, *job, spent=lambda: own.usage)
 
         total = sum(1 for _ in _people(lesson))

@@ -74,8 +74,18 @@ class Answers:
         return {**sides, "rows": aligned(one, other)}
 
     def tasks(self, path: Path, query: Query) -> Json:
-        """A page of the tasks of a set."""
-        return self._library.tasks(path["set"]).page(query, self._rates())
+        """A page of the tasks of a set, and how many others were rejected when it was made."""
+        found = self._library.tasks(path["set"]).page(query, self._rates())
+        return {**found, "kept": len(self._library.tasks(path["set"])), **self._rejected_of(path["set"])}
+
+    def rejected(self, path: Path, query: Query) -> Json:
+        """A page of what was rejected when a set was made."""
+        kept = len(self._library.tasks(path["set"]))
+        return {**self._library.making(path["set"]).page(query), "kept": kept, **self._rejected_of(path["set"])}
+
+    def one_rejected(self, path: Path, _query: Query) -> Json:
+        """One of them whole."""
+        return {"set": path["set"], **self._library.making(path["set"]).rejected(path["place"])}
 
     def task(self, path: Path, _query: Query) -> Json:
         """One task whole, with its family and who played it."""
@@ -89,7 +99,9 @@ class Answers:
             {name: row[name] for name in ("id", "instruction", "twin", "legal", "parents")}
             for row in tasks.family(task.family)
         ]
-        return {"set": path["set"], "task": dump(task), "family": family, "played": played}
+        made, made_error = self._made(task.id)
+        found = {"set": path["set"], "task": dump(task), "family": family, "played": played}
+        return {**found, "made": made, "made_error": made_error}
 
     def training(self, path: Path, _query: Query) -> Json:
         """The curves of a training run."""
@@ -128,6 +140,24 @@ class Answers:
             except InputError:
                 continue
         return None
+
+    def _rejected_of(self, name: str) -> Json:
+        """`{rejected, rejected_error}`: a journal that cannot be read must not hide the tasks themselves."""
+        try:
+            return {"rejected": len(self._library.making(name)), "rejected_error": None}
+        except InputError as error:
+            return {"rejected": None, "rejected_error": str(error)}
+
+    def _made(self, task_id: str) -> tuple[Json | None, str | None]:
+        """What made a task, from the course beside any file that was opened; why it cannot be told, if that is so."""
+        for name in self._library.names("tasks"):
+            try:
+                found = self._library.making(name).of(task_id)
+            except (InputError, OSError) as error:
+                return None, str(error)
+            if found is not None:
+                return found, None
+        return None, None
 
     def _rates(self) -> Rates:
         """Task -> mean reward in all runs that were opened."""

@@ -75,6 +75,8 @@ class Viewer:
             "/api/compare": answers.compare,
             "/api/tasks/{set}": answers.tasks,
             "/api/tasks/{set}/{task}": answers.task,
+            "/api/rejected/{set}": answers.rejected,
+            "/api/rejected/{set}/{place:int}": answers.one_rejected,
             "/api/training/{name}": answers.training,
             "/api/training/{name}/{step:int}": answers.tries,
             "/api/training/{name}/{step:int}/{place:int}": answers.one_try,

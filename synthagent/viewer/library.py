@@ -9,6 +9,7 @@ from synthagent.errors import InputError
 from synthagent.storage.index import TASKS
 from synthagent.storage.run_folder import MANIFEST as RUN
 from synthagent.training.train_folder import MANIFEST as TRAIN
+from synthagent.viewer.making import Making
 from synthagent.viewer.runs import RunView
 from synthagent.viewer.tasks import TaskSet
 from synthagent.viewer.training import TrainingView
@@ -41,6 +42,7 @@ class Library:
         self._lock = threading.Lock()
         self._runs: dict[str, RunView] = {}
         self._tasks: dict[str, TaskSet] = {}
+        self._making: dict[str, Making] = {}
         self._training: dict[str, TrainingView] = {}
 
     def names(self, kind: Kind) -> list[str]:
@@ -59,6 +61,12 @@ class Library:
         path = self._path("tasks", name) if kinds.get(name) == "tasks" else self._path("run", name) / TASKS
         with self._lock:
             return self._tasks.setdefault(name, TaskSet(path, self._cache))
+
+    def making(self, name: str) -> Making:
+        """How the tasks of a file came about. Raises `Missing`."""
+        tasks = self.tasks(name)
+        with self._lock:
+            return self._making.setdefault(name, Making(tasks))
 
     def training(self, name: str) -> TrainingView:
         """A training run. Raises `Missing`."""

@@ -46,6 +46,11 @@ class TaskSet:
         with self._lock:
             return len(self._read())
 
+    def ids(self) -> set[str]:
+        """Of every task."""
+        with self._lock:
+            return set(self._read())
+
     def page(self, asked: Mapping[str, str], rates: Rates) -> Json:
         """`{total, offset, rows, facets}`: the tasks that fit, and how many there are of each kind.
 

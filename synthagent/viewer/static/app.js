@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { go, html, Problem, useAddress, useAnswer, useKeys } from "./base.js";
 import { RunsPage, RunPage } from "./runs.js";
 import { TasksPage, TaskPage } from "./tasks.js";
+import { RejectedPage } from "./making.js";
 import { EpisodePage } from "./episode.js";
 import { ComparePage } from "./compare.js";
 import { TrainingPage } from "./training.js";
@@ -26,6 +27,7 @@ function Page({ address, library, news }) {
     case "try": return html`<${EpisodePage} key=${parts.join("/")} training=${parts[0]} step=${parts[1]} place=${parts[2]} query=${query} />`;
     case "tasks": return html`<${TasksPage} library=${library} name=${parts[0]} query=${query} />`;
     case "task": return html`<${TaskPage} key=${parts.join("/")} set=${parts[0]} id=${parts[1]} playing=${library?.playing} />`;
+    case "rejected": return html`<${RejectedPage} key=${parts.join("/")} set=${parts[0]} place=${parts[1]} />`;
     case "compare": return html`<${ComparePage} query=${query} />`;
     case "training": return html`<${TrainingPage} key=${parts[0]} name=${parts[0]} query=${query} />`;
     case "play": return html`<${PlayPage} key=${parts.join("/")} set=${parts[0]} id=${parts[1]} />`;

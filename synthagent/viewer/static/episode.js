@@ -1,6 +1,6 @@
 // One episode: a timeline with lanes, the event that is chosen, and the reward with its proof.
 import { useMemo } from "preact/hooks";
-import { amend, Fragment, go, html, json, link, Loading, number, Problem, Said, setOut, useAnswer, useKept, useKeys, visible } from "./base.js";
+import { amend, Fold, Fragment, go, html, json, link, Loading, number, Problem, Said, setOut, useAnswer, useKept, useKeys, visible } from "./base.js";
 import { Rows } from "./lists.js";
 
 const LANES = ["agent", "user", "tool", "form"];
@@ -48,9 +48,9 @@ export function EpisodeView({ found, query = {}, up, run }) {
         ${episode.events[event] ? html`<${EventDetail} event=${episode.events[event]} place=${event} change=${changes[event]} facts=${task?.facts ?? []} />` : html`<p class="dim">Nothing happened.</p>`}
         ${found.replay_error ? html`<${Problem} text=${`State changes end early: ${found.replay_error}`} />` : null}
         <${Criteria} criteria=${criteria} onEvent=${choose} />
-        ${task ? html`<details open><summary>Brief</summary><${Said} text=${task.instruction} />
+        ${task ? html`<${Fold} name="episode/brief" open title="Brief"><${Said} text=${task.instruction} />
           ${task.rules.length ? html`<ul>${task.rules.map((rule) => html`<li><${Said} text=${rule} /></li>`)}</ul>` : null}
-          <p class="dim">tools: ${visible(task.tools.join(", "))}</p></details>` : null}
+          <p class="dim">tools: ${visible(task.tools.join(", "))}</p><//>` : null}
         ${tries.length > 1 ? html`<${Tries} tries=${tries} mine=${mine} run=${run} episode=${episode} />` : null}
       </div>
     </div>`;

@@ -1,6 +1,6 @@
 // Be the agent: say something, call tools by a form made from their schemas, and see what it is worth.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { html, link, Loading, Problem, Said, setOut, tell, visible } from "./base.js";
+import { Fold, html, link, Loading, Problem, Said, setOut, tell, visible } from "./base.js";
 import { EpisodeView } from "./episode.js";
 import { useAddress } from "./base.js";
 
@@ -47,7 +47,7 @@ function Message({ message }) {
   const body = html`${message.content ? html`<${Said} mono=${message.role === "tool"} text=${message.role === "tool" ? setOut(message.content) : message.content} />` : null}
     ${calls.map((call) => html`<${Said} mono text=${`${call.function.name} ${setOut(call.function.arguments)}`} />`)}`;
   return html`<article class=${message.role}><strong class="dim">${message.role === "assistant" ? "you" : message.role}</strong>
-    ${long ? html`<details><summary>what the agent is told</summary>${body}</details>` : body}</article>`;
+    ${long ? html`<${Fold} name="play/system" title="what the agent is told">${body}<//>` : body}</article>`;
 }
 
 function Turn({ tools, onTurn }) {
