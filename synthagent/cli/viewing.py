@@ -57,7 +57,7 @@ def run_view(paths: Sequence[Path], place: Place, with_: Others, config: Path | 
 
 async def _served(library: Library, door: Door, place: Place, with_: Others, chosen: Settings) -> None:
     async with seated(with_, chosen) as seat:
-        viewer = Viewer(library, door, seat)
+        viewer = Viewer(library, door, seat, chosen.prices)
         async with listening(viewer, place) as url:
             runs, tasks, training = (len(library.names(kind)) for kind in ("run", "tasks", "training"))
             query = f"?token={quote(door.token)}" if door.token else ""

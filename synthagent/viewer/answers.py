@@ -10,7 +10,8 @@ from synthagent.schema.record import Json, dump
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
 from synthagent.viewer.episodes import aligned, whole
-from synthagent.viewer.exporting import page
+from synthagent.viewer.exporting import page, report
+from synthagent.viewer.figures import Prices, compared, figures
 from synthagent.viewer.library import Library, Missing
 from synthagent.viewer.tasks import Rates
 
@@ -22,8 +23,8 @@ class Answers:
     """Each method answers one address; `path` and `query` are its words. All raise `InputError` for words that fit
     nothing."""
 
-    def __init__(self, library: Library, *, playing: bool):
-        self._library, self._playing = library, playing
+    def __init__(self, library: Library, *, playing: bool, prices: Prices):
+        self._library, self._playing, self._prices = library, playing, prices
 
     def library_list(self, _path: Path, _query: Query) -> Json:
         """Everything that was opened, each with its figures, or with what is wrong with it."""
@@ -43,7 +44,7 @@ class Answers:
     def run(self, path: Path, _query: Query) -> Json:
         """One run: its figures, and how many episodes there are of each kind."""
         run = self._library.run(path["run"])
-        return {"name": path["run"], **run.summary(), "facets": run.facets()}
+        return {"name": path["run"], **run.summary(), "facets": run.facets(), **figures(run, self._prices)}
 
     def episodes(self, path: Path, query: Query) -> Json:
         """A page of its episodes."""
@@ -60,6 +61,12 @@ class Answers:
         task, episode, score = self._episode(path["run"], query)
         return page(whole(task, episode, score), f"{episode.agent} on task {episode.task_id}, try {episode.sample}")
 
+    def report(self, path: Path, query: Query) -> str:
+        """A run's report as a file of its own, with its comparison with `other` if that is asked for."""
+        run = self._library.run(path["run"])
+        versus = self.versus({}, {"left": query["other"], "right": path["run"]}) if query.get("other") else None
+        return report({"name": path["run"], **run.summary(), **figures(run, self._prices)}, versus)
+
     def compare(self, _path: Path, query: Query) -> Json:
         """Two episodes side by side: `left` and `right` as `RUN|AGENT|TASK|SAMPLE`."""
         found = {}
@@ -72,6 +79,18 @@ class Answers:
         (_, _, one, _), (_, _, other, _) = found["left"], found["right"]
         sides = {side: {"run": run, **whole(task, ep, score)} for side, (run, task, ep, score) in found.items()}
         return {**sides, "rows": aligned(one, other)}
+
+    def versus(self, _path: Path, query: Query) -> Json:
+        """Two runs side by side: `left` and `right` are their names."""
+        names = [query.get(side, "") for side in ("left", "right")]
+        left, right = (self._library.run(name) for name in names)
+        found = compared(left, right, self._prices)
+        instructions = self._library.tasks(names[0]).instructions([row["left"]["task_id"] for row in found["tasks"]])
+        for row in found["tasks"]:
+            row["instruction"] = instructions.get(row["left"]["task_id"], "")
+        for side, name, run in (("left", names[0], left), ("right", names[1], right)):
+            found[side] = {"name": name, **run.summary(), **found[side]}
+        return found
 
     def tasks(self, path: Path, query: Query) -> Json:
         """A page of the tasks of a set, and how many others were rejected when it was made."""

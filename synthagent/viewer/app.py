@@ -18,6 +18,7 @@ from synthagent.errors import InputError, SynthAgentError
 from synthagent.schema.record import Json
 from synthagent.viewer.answers import Answers
 from synthagent.viewer.door import Door
+from synthagent.viewer.figures import Prices
 from synthagent.viewer.library import Library, Missing
 from synthagent.viewer.play import Plays, Seat
 
@@ -51,10 +52,10 @@ def policy() -> str:
 class Viewer:
     """Everything that answers. `app` is the ASGI application."""
 
-    def __init__(self, library: Library, door: Door, seat: Seat | None):
-        """`seat`: opens episodes to be played by hand; None: nobody may."""
+    def __init__(self, library: Library, door: Door, seat: Seat | None, prices: Prices | None = None):
+        """`seat`: opens episodes to be played by hand; None: nobody may. `prices`: model -> price."""
         self.library, self.door = library, door
-        self.answers = Answers(library, playing=seat is not None)
+        self.answers = Answers(library, playing=seat is not None, prices=prices or {})
         self.plays = Plays(seat) if seat is not None else None
         self.closing = anyio.Event()
         """Set when the server stops: what listens for news is sent away."""
@@ -73,6 +74,7 @@ class Viewer:
             "/api/runs/{run}/episodes": answers.episodes,
             "/api/runs/{run}/episode": answers.episode,
             "/api/compare": answers.compare,
+            "/api/versus": answers.versus,
             "/api/tasks/{set}": answers.tasks,
             "/api/tasks/{set}/{task}": answers.task,
             "/api/rejected/{set}": answers.rejected,
@@ -84,7 +86,8 @@ class Viewer:
         routes: list[Any] = [Route(path, partial(self._json, answer)) for path, answer in plain.items()]
         routes += [
             Route("/api/live", self._live),
-            Route("/export/{run}/episode.html", self._export),
+            Route("/export/{run}/episode.html", partial(self._export, answers.export, "episode.html")),
+            Route("/export/{run}/report.html", partial(self._export, answers.report, "report.html")),
             Route("/api/play", self._play, methods=["POST"]),
             Route("/api/play/{id}/turn", self._turn, methods=["POST"]),
             Route("/api/play/{id}/close", self._close, methods=["POST"]),
@@ -115,12 +118,12 @@ class Viewer:
             return RedirectResponse("/", 303)
         return FileResponse(STATIC / PAGE)
 
-    async def _export(self, request: "Request") -> "Response":
+    async def _export(self, answer: Callable[[Any, Any], str], name: str, request: "Request") -> "Response":
         from starlette.responses import HTMLResponse
 
         asked = dict(request.query_params)
-        text = await to_thread.run_sync(partial(self.answers.export, request.path_params, asked))
-        return HTMLResponse(text, headers={"Content-Disposition": 'attachment; filename="episode.html"'})
+        text = await to_thread.run_sync(partial(answer, request.path_params, asked))
+        return HTMLResponse(text, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     async def _live(self, _: "Request") -> "Response":
         from starlette.responses import StreamingResponse

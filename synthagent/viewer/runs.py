@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ import orjson
 
 from synthagent.errors import InputError
 from synthagent.schema.episodes import Episode
-from synthagent.schema.record import Json
+from synthagent.schema.record import Json, content_id
 from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task
 from synthagent.storage.index import EPISODES, SCORES, TASKS, Index
 from synthagent.storage.journal import Span, line_at, lines, typed
-from synthagent.storage.manifest import read_manifest
+from synthagent.storage.manifest import Manifest, read_manifest
 from synthagent.storage.run_folder import MANIFEST
 from synthagent.storage.tables import EpisodeRow, ScoreLine
 from synthagent.storage.task_file import parse_task
@@ -50,6 +50,7 @@ class RunView:
         self._sizes: tuple[int, ...] = ()
         self._looked = 0.0
         self._places: dict[str, Span] = {}
+        self._rows: tuple[Index, Sequence[EpisodeRow]] | None = None
 
     def close(self) -> None:
         """Lets go of the indexes."""
@@ -65,7 +66,7 @@ class RunView:
 
     def summary(self) -> Json:
         """The run as one row of a list: what was asked, how far it is, what it is worth."""
-        manifest = read_manifest(self.path / MANIFEST)
+        manifest = self.manifest
         with self._lock:
             index = self._opened()
             [row] = index.query(
@@ -81,6 +82,31 @@ class RunView:
         found |= {"tasks": tasks, "wanted": wanted, "blame": blames, "live": self._lively(found["episodes"], wanted)}
         asked = manifest.model_dump(mode="json", include=set(_TOLD))
         return {**asked, **found}
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was asked. Raises as `read_manifest` does."""
+        return read_manifest(self.path / MANIFEST)
+
+    def rows(self) -> Sequence[EpisodeRow]:
+        """Every episode as a row, in the order in which they were played."""
+        with self._lock:
+            index = self._opened()
+            if self._rows is None or self._rows[0] is not index:
+                self._rows = (index, list(index.rows()))
+            return self._rows[1]
+
+    def plays(self, task_ids: Collection[str]) -> dict[str, str]:
+        """Task -> what its episodes depend on, hashed, as `play_id_of` does; of those that are in the run."""
+        parts = ("brief", "hidden", "world")
+        if not task_ids:
+            return {}
+        found = (one.value for one in lines(self.path / TASKS))
+        return {
+            value["id"]: content_id({part: value.get(part) for part in parts})
+            for value in found
+            if value.get("id") in task_ids
+        }
 
     def facets(self) -> Json:
         """Column -> value -> episodes."""
