@@ -21,7 +21,7 @@ from synthagent.errors import Blame, InputError, RunFolderError
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import Json, Record, dump
 from synthagent.schema.scores import Score, Scored, Unscored
-from synthagent.schema.tasks import Task
+from synthagent.schema.tasks import SCHEMA, Task
 from synthagent.storage.index import EPISODES, FILE, SCORES, TASKS, Index
 from synthagent.storage.index import LOCK as INDEX_LOCK
 from synthagent.storage.journal import Journal, line_at, typed
@@ -133,6 +133,16 @@ class RunFolder:
     def unscored_keys(self) -> set[Key]:
         """Episodes that were played but never scored, not even as `Unscored`: the caller scores them on resuming."""
         return self.index.unscored_keys()
+
+    def add_task(self, task: Task) -> None:
+        """Append a task unless it is there, for a run whose tasks come one by one. Raises as `add` does."""
+        journal = self._journal(EPISODES)  # opened for writing, or nothing is
+        if any(True for _ in self.index.query("SELECT 1 FROM tasks WHERE task_id = ?", (task.id,))):
+            return
+        if TASKS not in self._journals:
+            self._journals[TASKS] = Journal.open(journal.path.with_name(TASKS))
+        self._journals[TASKS].append({"schema": SCHEMA, **_data(task, self.path / TASKS)})
+        self.index.catch_up()
 
     def add(self, episode: Episode, score: Score | None = None) -> None:
         """Append an episode and its score. Both are in their files when this returns.

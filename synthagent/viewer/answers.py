@@ -1,6 +1,7 @@
 """What is asked for by address and what is answered: plain functions from words to JSON."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from synthagent import __version__
@@ -15,7 +16,7 @@ from synthagent.viewer.figures import Prices, compared, figures
 from synthagent.viewer.library import Library, Missing
 from synthagent.viewer.tasks import Rates
 
-Path = Mapping[str, Any]
+Words = Mapping[str, Any]
 Query = Mapping[str, str]
 
 
@@ -23,15 +24,16 @@ class Answers:
     """Each method answers one address; `path` and `query` are its words. All raise `InputError` for words that fit
     nothing."""
 
-    def __init__(self, library: Library, *, playing: bool, prices: Prices):
-        self._library, self._playing, self._prices = library, playing, prices
+    def __init__(self, library: Library, *, playing: bool, prices: Prices, keeping: Path | None):
+        self._library, self._playing, self._prices, self._keeping = library, playing, prices, keeping
 
-    def library_list(self, _path: Path, _query: Query) -> Json:
+    def library_list(self, _path: Words, _query: Query) -> Json:
         """Everything that was opened, each with its figures, or with what is wrong with it."""
         library = self._library
         return {
             "version": __version__,
             "playing": self._playing,
+            "keeping": None if self._keeping is None else str(self._keeping),
             "runs": [_row(name, lambda name=name: library.run(name).summary()) for name in library.names("run")],
             "tasks": [
                 _row(name, lambda name=name: {"tasks": len(library.tasks(name))}) for name in library.names("tasks")
@@ -41,33 +43,33 @@ class Answers:
             ],
         }
 
-    def run(self, path: Path, _query: Query) -> Json:
+    def run(self, path: Words, _query: Query) -> Json:
         """One run: its figures, and how many episodes there are of each kind."""
         run = self._library.run(path["run"])
         return {"name": path["run"], **run.summary(), "facets": run.facets(), **figures(run, self._prices)}
 
-    def episodes(self, path: Path, query: Query) -> Json:
+    def episodes(self, path: Words, query: Query) -> Json:
         """A page of its episodes."""
         return self._library.run(path["run"]).episodes(query)
 
-    def episode(self, path: Path, query: Query) -> Json:
+    def episode(self, path: Words, query: Query) -> Json:
         """One episode whole, and the other tries at its task."""
         task, episode, score = self._episode(path["run"], query)
         group = self._library.run(path["run"]).group(episode.task_id)
         return {"run": path["run"], **whole(task, episode, score), "group": group}
 
-    def export(self, path: Path, query: Query) -> str:
+    def export(self, path: Words, query: Query) -> str:
         """The same as a file of its own."""
         task, episode, score = self._episode(path["run"], query)
         return page(whole(task, episode, score), f"{episode.agent} on task {episode.task_id}, try {episode.sample}")
 
-    def report(self, path: Path, query: Query) -> str:
+    def report(self, path: Words, query: Query) -> str:
         """A run's report as a file of its own, with its comparison with `other` if that is asked for."""
         run = self._library.run(path["run"])
         versus = self.versus({}, {"left": query["other"], "right": path["run"]}) if query.get("other") else None
         return report({"name": path["run"], **run.summary(), **figures(run, self._prices)}, versus)
 
-    def compare(self, _path: Path, query: Query) -> Json:
+    def compare(self, _path: Words, query: Query) -> Json:
         """Two episodes side by side: `left` and `right` as `RUN|AGENT|TASK|SAMPLE`."""
         found = {}
         for side in ("left", "right"):
@@ -80,7 +82,7 @@ class Answers:
         sides = {side: {"run": run, **whole(task, ep, score)} for side, (run, task, ep, score) in found.items()}
         return {**sides, "rows": aligned(one, other)}
 
-    def versus(self, _path: Path, query: Query) -> Json:
+    def versus(self, _path: Words, query: Query) -> Json:
         """Two runs side by side: `left` and `right` are their names."""
         names = [query.get(side, "") for side in ("left", "right")]
         left, right = (self._library.run(name) for name in names)
@@ -92,21 +94,21 @@ class Answers:
             found[side] = {"name": name, **run.summary(), **found[side]}
         return found
 
-    def tasks(self, path: Path, query: Query) -> Json:
+    def tasks(self, path: Words, query: Query) -> Json:
         """A page of the tasks of a set, and how many others were rejected when it was made."""
         found = self._library.tasks(path["set"]).page(query, self._rates())
         return {**found, "kept": len(self._library.tasks(path["set"])), **self._rejected_of(path["set"])}
 
-    def rejected(self, path: Path, query: Query) -> Json:
+    def rejected(self, path: Words, query: Query) -> Json:
         """A page of what was rejected when a set was made."""
         kept = len(self._library.tasks(path["set"]))
         return {**self._library.making(path["set"]).page(query), "kept": kept, **self._rejected_of(path["set"])}
 
-    def one_rejected(self, path: Path, _query: Query) -> Json:
+    def one_rejected(self, path: Words, _query: Query) -> Json:
         """One of them whole."""
         return {"set": path["set"], **self._library.making(path["set"]).rejected(path["place"])}
 
-    def task(self, path: Path, _query: Query) -> Json:
+    def task(self, path: Words, _query: Query) -> Json:
         """One task whole, with its family and who played it."""
         tasks = self._library.tasks(path["set"])
         task = tasks.task(path["task"])
@@ -122,15 +124,15 @@ class Answers:
         found = {"set": path["set"], "task": dump(task), "family": family, "played": played}
         return {**found, "made": made, "made_error": made_error}
 
-    def training(self, path: Path, _query: Query) -> Json:
+    def training(self, path: Words, _query: Query) -> Json:
         """The curves of a training run."""
         return {"name": path["name"], **self._library.training(path["name"]).curves()}
 
-    def tries(self, path: Path, _query: Query) -> Json:
+    def tries(self, path: Words, _query: Query) -> Json:
         """The episodes of one of its steps."""
         return {"rows": self._library.training(path["name"]).tries(path["step"])}
 
-    def one_try(self, path: Path, _query: Query) -> Json:
+    def one_try(self, path: Words, _query: Query) -> Json:
         """One of them whole. A training folder holds no tasks: the task is looked for among all that was opened."""
         episode, score = self._library.training(path["name"]).episode(path["step"], path["place"])
         return {"run": None, **whole(self._anywhere(episode.task_id), episode, score), "group": []}

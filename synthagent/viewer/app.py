@@ -19,6 +19,7 @@ from synthagent.schema.record import Json
 from synthagent.viewer.answers import Answers
 from synthagent.viewer.door import Door
 from synthagent.viewer.figures import Prices
+from synthagent.viewer.keeping import Keeping
 from synthagent.viewer.library import Library, Missing
 from synthagent.viewer.play import Plays, Seat
 
@@ -52,10 +53,16 @@ def policy() -> str:
 class Viewer:
     """Everything that answers. `app` is the ASGI application."""
 
-    def __init__(self, library: Library, door: Door, seat: Seat | None, prices: Prices | None = None):
-        """`seat`: opens episodes to be played by hand; None: nobody may. `prices`: model -> price."""
-        self.library, self.door = library, door
-        self.answers = Answers(library, playing=seat is not None, prices=prices or {})
+    def __init__(
+        self, library: Library, door: Door, seat: Seat | None, prices: Prices | None = None,
+        keeping: Keeping | None = None,
+    ):  # fmt: skip
+        """`seat`: opens episodes to be played by hand; None: nobody may. `prices`: model -> price. `keeping`: where
+        episodes that were played are kept; None: nowhere."""
+        self.library, self.door, self.keeping = library, door, keeping
+        self.answers = Answers(
+            library, playing=seat is not None, prices=prices or {}, keeping=keeping.folder if keeping else None
+        )
         self.plays = Plays(seat) if seat is not None else None
         self.closing = anyio.Event()
         """Set when the server stops: what listens for news is sent away."""
@@ -91,6 +98,7 @@ class Viewer:
             Route("/api/play", self._play, methods=["POST"]),
             Route("/api/play/{id}/turn", self._turn, methods=["POST"]),
             Route("/api/play/{id}/close", self._close, methods=["POST"]),
+            Route("/api/play/{id}/keep", self._keep, methods=["POST"]),
             Route("/", self._page),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
@@ -160,6 +168,19 @@ class Viewer:
         task, outcome = await self._plays().close(request.path_params["id"])
         return _answer(await to_thread.run_sync(whole, task, outcome.episode, outcome.score))
 
+    async def _keep(self, request: "Request") -> "Response":
+        if self.keeping is None:
+            raise InputError("nothing that was played is kept here")
+        plays, id_ = self._plays(), request.path_params["id"]
+        task, outcome = plays.over(id_)
+        try:
+            kept = await to_thread.run_sync(self.keeping.keep, task, outcome)
+        except BaseException:
+            plays.put_back(id_, task, outcome)
+            raise
+        name = await to_thread.run_sync(self.library.admit, self.keeping.folder)
+        return _answer({"run": name, **kept}, 201)
+
     def _plays(self) -> Plays:
         if self.plays is None:
             raise InputError("playing is switched off")
@@ -192,7 +213,7 @@ class _Guard:
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
-        why = self._door.refusal(headers, query)
+        why = self._door.refusal(headers, query, scope["method"])
         if why is not None:
             await _answer({"error": why}, 403)(scope, receive, sent)
             return

@@ -45,6 +45,18 @@ class Library:
         self._making: dict[str, Making] = {}
         self._training: dict[str, TrainingView] = {}
 
+    def admit(self, path: Path) -> str:
+        """A run that was made since, opened too unless it is; its name."""
+        with self._lock:
+            for found in self.found:
+                if found.kind == "run" and found.path.resolve() == path.resolve():
+                    return found.name
+            name, number = path.resolve().name, 2
+            while name in {found.name for found in self.found}:
+                name, number = f"{path.resolve().name}-{number}", number + 1
+            self.found = [*self.found, Found("run", name, path)]
+            return name
+
     def names(self, kind: Kind) -> list[str]:
         """The names of one kind, in the order they were given."""
         return [found.name for found in self.found if found.kind == kind]

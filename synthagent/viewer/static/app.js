@@ -32,7 +32,7 @@ function Page({ address, library, news }) {
     case "compare": return html`<${ComparePage} query=${query} />`;
     case "versus": return html`<${VersusPage} key=${`${query.left}|${query.right}`} query=${query} />`;
     case "training": return html`<${TrainingPage} key=${parts[0]} name=${parts[0]} query=${query} />`;
-    case "play": return html`<${PlayPage} key=${parts.join("/")} set=${parts[0]} id=${parts[1]} />`;
+    case "play": return html`<${PlayPage} key=${parts.join("/")} set=${parts[0]} id=${parts[1]} keeping=${library?.keeping} />`;
     default: return html`<${Problem} text=${`There is no page '${page}'.`} />`;
   }
 }

@@ -4,7 +4,7 @@ import { Fold, html, link, Loading, Problem, Said, setOut, tell, visible } from 
 import { EpisodeView } from "./episode.js";
 import { useAddress } from "./base.js";
 
-export function PlayPage({ set, id }) {
+export function PlayPage({ set, id, keeping }) {
   const [state, setState] = useState({ phase: "begin" });
   const { query } = useAddress();
   const busy = useRef(false);
@@ -29,7 +29,7 @@ export function PlayPage({ set, id }) {
     setState({ ...from, phase: "over", found, error: null });
   };
   const up = link(["task", set, id]);
-  if (state.phase === "over") return html`<p class="good" role="status">The episode is over. <button type="button" onClick=${begin}>Play again</button></p><${EpisodeView} found=${state.found} query=${query} up=${up} />`;
+  if (state.phase === "over") return html`<p class="good" role="status">The episode is over. <button type="button" onClick=${begin}>Play again</button> ${keeping ? html`<${Keep} id=${state.id} folder=${keeping} />` : null}</p><${EpisodeView} found=${state.found} query=${query} up=${up} />`;
   return html`
     <div class="bar"><a class="up" href=${up}>The task</a><h1>Playing task ${visible(id)}</h1>
       ${state.phase === "on" ? html`<button type="button" onClick=${() => attempt(() => end(state))}>End it and see the reward</button>` : null}</div>
@@ -39,6 +39,14 @@ export function PlayPage({ set, id }) {
       <div class="pane talk" tabindex="0" role="log" aria-label="What was said and done">${state.messages.map((message, place) => html`<${Message} key=${place} message=${message} />`)}</div>
       <div class="pane" tabindex="0" role="region" aria-label="Your turn"><${Turn} tools=${state.tools} onTurn=${turn} /></div>
     </div>`}`;
+}
+
+/** Keeps an episode that is over in a run folder, and says where it is to be seen. */
+function Keep({ id, folder }) {
+  const [state, set] = useState({});
+  const keep = () => tell(`/api/play/${id}/keep`, {}).then((kept) => set({ kept }), (error) => set({ error: error.message }));
+  if (state.kept) return html`<span role="status">kept: <a href=${link(["episode", state.kept.run, state.kept.agent, state.kept.task_id, state.kept.sample])}>try ${state.kept.sample} in ${visible(state.kept.run)}</a></span>`;
+  return html`<button type="button" onClick=${keep}>Keep it in ${visible(folder)}</button>${state.error ? html`<${Problem} text=${state.error} />` : null}`;
 }
 
 function Message({ message }) {
