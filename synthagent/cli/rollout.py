@@ -14,7 +14,7 @@ import anyio
 from synthagent import __version__
 from synthagent.cli.agents import Models, Role, role
 from synthagent.cli.bench import scoring_of, waiting
-from synthagent.cli.casting import FACTS, Others, casting
+from synthagent.cli.casting import FACTS, Others, Tape, casting
 from synthagent.cli.console import print_json, progress, say
 from synthagent.cli.report import print_report
 from synthagent.cli.services import fitted
@@ -37,9 +37,9 @@ from synthagent.storage.task_file import read_tasks
 
 def run_rollout(
     tasks: Path, agents: Sequence[str], with_: Others, n: int, protocol: str, limit: int | None, seed: int, out: Path,
-    resume: bool, config: Path | None, options: Mapping[str, Any], json: bool,
+    resume: bool, config: Path | None, options: Mapping[str, Any], json: bool, record: bool = False,
 ) -> None:  # fmt: skip
-    """Plays n episodes of every task by every agent and prints the report."""
+    """Plays n episodes of every task by every agent and prints the report. `record`: keeps every agent's exchanges."""
     spoken = protocol_of(protocol)
     chosen = settings(config, options)
     roles = [role(text) for text in agents]
@@ -50,7 +50,7 @@ def run_rollout(
     manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
-        roll_into(folder, roles, spoken, chosen, with_)
+        roll_into(folder, roles, spoken, chosen, with_, record=record)
         rows = lines(folder.index.rows())
         undecided = len(folder.index.blamed_keys([Blame.JUDGE]))
     if undecided:
@@ -140,9 +140,14 @@ def open_run(tasks: Path, out: Path, manifest: Manifest, resume: bool, limit: in
 
 
 def roll_into(
-    folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings, with_: Others | None = None
-) -> None:
+    folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings, with_: Others | None = None, *,
+    record: bool = False,
+) -> None:  # fmt: skip
     """Plays what the folder does not hold yet. What failed through no fault of agent or task is tried again."""
+    keep = folder.record if record else None
+    for who in roles:
+        if record and who.scheme in ("scripted", "hf"):
+            say(f"{who.name} is not asked over messages: nothing of it is recorded")
     anyio.run(_score_left_over, folder, with_ or Others(), chosen)
     done = folder.done(retry=[Blame.INFRASTRUCTURE, Blame.TOOLS, Blame.USER])
     manifest = folder.manifest
@@ -158,7 +163,7 @@ def roll_into(
                 tick(str(mean))
 
             try:
-                anyio.run(_roll, who, folder.tasks(), manifest, protocol, chosen, sink, done, with_)
+                anyio.run(_roll, who, folder.tasks(), manifest, protocol, chosen, sink, done, with_, keep)
             except EndpointDown as error:
                 raise RunFolderError(
                     f"{who.name}: {error}; what was finished is in {folder.path}: mend the endpoint and use --resume"
@@ -167,9 +172,9 @@ def roll_into(
 
 async def _roll(
     who: Role, tasks: Iterable[Task], manifest: Manifest, protocol: Protocol, chosen: Settings, sink: Any, done: Any,
-    with_: Others | None,
+    with_: Others | None, record: Tape | None,
 ) -> None:  # fmt: skip
-    async with casting(who, protocol, chosen, manifest.seed, with_) as company:
+    async with casting(who, protocol, chosen, manifest.seed, with_, record=record) as company:
         order = Order(
             who.name, company.cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight, company.scoring
         )

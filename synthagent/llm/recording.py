@@ -22,7 +22,7 @@ class Exchange(Record):
     model: str
     stage: str = ""
     about: str = ""
-    """Whom it was asked for: the number of a persona or job; in a run, see `simulation.model_agent.turn_name`."""
+    """Whom it was asked for: the number of a persona or job; in a run `AGENT|TASK|SAMPLE|TURN`."""
     messages: tuple[Message, ...]
     parameters: dict[str, Any] = {}
     """temperature, max_tokens, seed, stop, tools, sample and further fields of the request, where given."""

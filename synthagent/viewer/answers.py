@@ -10,10 +10,12 @@ from synthagent.schema.episodes import Episode
 from synthagent.schema.record import Json, dump
 from synthagent.schema.scores import Score
 from synthagent.schema.tasks import Task
+from synthagent.viewer.asking import whole as number
 from synthagent.viewer.episodes import aligned, whole
 from synthagent.viewer.exporting import page, report
 from synthagent.viewer.figures import Prices, compared, figures
 from synthagent.viewer.library import Library, Missing
+from synthagent.viewer.maps import behind
 from synthagent.viewer.tasks import Rates
 
 Words = Mapping[str, Any]
@@ -55,8 +57,23 @@ class Answers:
     def episode(self, path: Words, query: Query) -> Json:
         """One episode whole, and the other tries at its task."""
         task, episode, score = self._episode(path["run"], query)
-        group = self._library.run(path["run"]).group(episode.task_id)
-        return {"run": path["run"], **whole(task, episode, score), "group": group}
+        run = self._library.run(path["run"])
+        found = {"run": path["run"], **whole(task, episode, score), "group": run.group(episode.task_id)}
+        return {**found, "recorded": run.recorded}
+
+    def exchange(self, path: Words, query: Query) -> Json:
+        """`{exchange}`: what the agent's model was asked for one of its turns, and what it answered; or null."""
+        run = self._library.run(path["run"])
+        sample, turn = number(query, "sample", 0), number(query, "turn", 0)
+        return {"exchange": run.exchange(query.get("agent", ""), query.get("task", ""), sample, turn)}
+
+    def entries(self, path: Words, query: Query) -> Json:
+        """The entries of the response map behind one episode."""
+        task, episode, _ = self._episode(path["run"], query)
+        if task is None:
+            raise Missing("the task of this episode is not in the run")
+        beside = [(one.parent / f"{one.name}.d") / "map.sqlite" for one in self._library.task_files()]
+        return behind(episode, task, self._library.run(path["run"]).manifest.map_store, beside)
 
     def export(self, path: Words, query: Query) -> str:
         """The same as a file of its own."""

@@ -80,6 +80,8 @@ class Viewer:
             "/api/runs/{run}": answers.run,
             "/api/runs/{run}/episodes": answers.episodes,
             "/api/runs/{run}/episode": answers.episode,
+            "/api/runs/{run}/entries": answers.entries,
+            "/api/runs/{run}/exchange": answers.exchange,
             "/api/compare": answers.compare,
             "/api/versus": answers.versus,
             "/api/tasks/{set}": answers.tasks,

@@ -61,6 +61,10 @@ class Library:
         """The names of one kind, in the order they were given."""
         return [found.name for found in self.found if found.kind == kind]
 
+    def task_files(self) -> list[Path]:
+        """The task files that were opened."""
+        return [found.path for found in self.found if found.kind == "tasks"]
+
     def run(self, name: str) -> RunView:
         """A run. Raises `Missing`."""
         path = self._path("run", name)

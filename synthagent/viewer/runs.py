@@ -9,14 +9,16 @@ from typing import Any
 import orjson
 
 from synthagent.errors import InputError
+from synthagent.llm.recording import Exchange
 from synthagent.schema.episodes import Episode
-from synthagent.schema.record import Json, content_id
+from synthagent.schema.record import Json, Record, content_id
 from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task
+from synthagent.simulation.model_agent import episode_name
 from synthagent.storage.index import EPISODES, SCORES, TASKS, Index
 from synthagent.storage.journal import Span, line_at, lines, typed
 from synthagent.storage.manifest import Manifest, read_manifest
-from synthagent.storage.run_folder import MANIFEST
+from synthagent.storage.run_folder import EXCHANGES, MANIFEST
 from synthagent.storage.tables import EpisodeRow, ScoreLine
 from synthagent.storage.task_file import parse_task
 from synthagent.viewer.asking import whole
@@ -39,6 +41,12 @@ _BLAME = "coalesce(blame, unscored_blame)"
 _COUNTS = "reward IS NOT NULL AND (blame IS NULL OR blame = 'agent')"
 
 
+class _About(Record, extra="ignore"):
+    """A line of `exchanges.jsonl`, as far as it says whose it is."""
+
+    about: str = ""
+
+
 class RunView:
     """A run folder, looked at. Safe to use from many threads, one at a time."""
 
@@ -50,6 +58,8 @@ class RunView:
         self._sizes: tuple[int, ...] = ()
         self._looked = 0.0
         self._places: dict[str, Span] = {}
+        self._heard: dict[str, Span] = {}
+        self._heard_to = 0
         self._rows: tuple[Index, Sequence[EpisodeRow]] | None = None
 
     def close(self) -> None:
@@ -96,6 +106,24 @@ class RunView:
             if self._rows is None or self._rows[0] is not index:
                 self._rows = (index, list(index.rows()))
             return self._rows[1]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether exchanges with the agents' models were kept."""
+        return (self.path / EXCHANGES).is_file()
+
+    def exchange(self, agent: str, task_id: str, sample: int, turn: int) -> Json | None:
+        """The exchange behind a turn, the latest one of an episode that was played again; None where there is none.
+
+        Raises `InputError` naming a line that is none.
+        """
+        path = self.path / EXCHANGES
+        with self._lock:
+            for found in lines(path, self._heard_to) if path.is_file() else ():
+                self._heard[typed(path, found, _About).about] = found.span
+                self._heard_to = found.span.end
+            span = self._heard.get(f"{episode_name(agent, task_id, sample)}|{turn}")
+        return None if span is None else typed(path, line_at(path, span), Exchange).model_dump(mode="json")
 
     def plays(self, task_ids: Collection[str]) -> dict[str, str]:
         """Task -> what its episodes depend on, hashed, as `play_id_of` does; of those that are in the run."""
