@@ -145,17 +145,22 @@ def _example(tries: Sequence[tuple[EpisodeRow, EpisodeRow]], *, best: bool) -> J
 
 
 def _both(left: Iterable[BlameLine], right: Iterable[BlameLine], partners: Mapping[str, str]) -> list[Json]:
-    """Causes of lost reward: count and share on each side, the most frequent first; agents that pair share a line."""
+    """Causes of lost reward: count and share on each side, the most frequent first; agents that pair share a line.
+
+    A side is None where its run has no agent that pairs: nothing was lost there, and nothing was played.
+    """
     rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
-    names = {mine: agent for agent, mine in partners.items()}
     for side, found in (("left", left), ("right", right)):
         for line in found:
-            agent = names.get(line.agent, line.agent) if side == "left" else line.agent
-            key = (agent, line.outcome, str(line.blame), line.reason)
-            row = rows.setdefault(key, {
-                "agent": agent, "outcome": line.outcome, "blame": line.blame, "reason": line.reason, "left": 0,
-                "right": 0, "left_share": 0.0, "right_share": 0.0,
-            })  # fmt: skip
-            row[side] += line.count
-            row[f"{side}_share"] += line.share
-    return sorted(rows.values(), key=lambda row: -max(row["left"], row["right"]))
+            paired = [agent for agent, mine in partners.items() if mine == line.agent]
+            for agent in (paired or [line.agent]) if side == "left" else [line.agent]:
+                key = (agent, line.outcome, str(line.blame), line.reason)
+                row = rows.setdefault(key, _cause(agent, line, {"left", "right"} if agent in partners else {side}))
+                row[side] += line.count
+                row[f"{side}_share"] += line.share
+    return sorted(rows.values(), key=lambda row: -max(row["left"] or 0, row["right"] or 0))
+
+
+def _cause(agent: str, line: BlameLine, sides: set[str]) -> dict[str, Any]:
+    shares = {f"{side}{word}": (0 if side in sides else None) for side in ("left", "right") for word in ("", "_share")}
+    return {"agent": agent, "outcome": line.outcome, "blame": line.blame, "reason": line.reason, **shares}

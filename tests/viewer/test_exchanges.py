@@ -1,27 +1,17 @@
 """The exchange behind an agent's turn, where a run was recorded."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from synthagent.storage.run_folder import EXCHANGES, RunFolder
-from tests.commands import synthagent
-from tests.endpoints import endpoint
-
-TURNS = 3
+from tests.viewer import made_runs
+from tests.viewer.made_runs import TURNS
 
 
 @pytest.fixture(scope="module")
-def taped(tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Two tries at each of two tasks, recorded; the model counts the messages that it is sent."""
-    folder = tmp_path_factory.mktemp("runs") / "taped"
-    with endpoint(lambda body: f"Number {len(body['messages'])}: which one do you mean?") as (url, _):
-        words = ("--record", "-n", 2, "--limit", 2, "--turns", TURNS, "--out", folder, "--agent", f"openai:tiny@{url}")
-        done = synthagent("rollout", tasks, *words, "--agent", "scripted:nothing")
-    assert done.code == 0, done.err
-    assert "scripted:nothing is not asked over messages" in done.err
-    yield folder
+def taped(tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_runs.taped(tasks, tmp_path_factory.mktemp("runs") / "taped")
 
 
 async def test_each_turn_has_the_exchange_it_came_of(viewing, taped: Path):

@@ -12,22 +12,12 @@ from synthagent.storage.run_folder import RunFolder
 from synthagent.viewer.figures import compared, figures
 from synthagent.viewer.runs import RunView
 from tests.commands import synthagent
-from tests.viewer import strange_runs
+from tests.viewer import made_runs, strange_runs
 
 
 @pytest.fixture(scope="session")
-def worse(tasks: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run again, but one of its agents refuses everything in the name of the other."""
-    folder = tmp_path_factory.mktemp("runs") / "worse"
-    with RunFolder.open(run) as source:
-        manifest = source.manifest.model_copy(update={"agents": ("scripted:reference",)})
-        scores = {(one.agent, one.score.task_id, one.score.sample): one.score for one in source.scores()}
-        with RunFolder.create(folder, manifest, list(source.tasks())) as target:
-            for episode in source.episodes():
-                if episode.agent == "scripted:refuse":
-                    score = scores[episode.agent, episode.task_id, episode.sample]
-                    target.add(episode.model_copy(update={"agent": "scripted:reference"}), score)
-    return folder
+def worse(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_runs.worse(run, tmp_path_factory.mktemp("runs") / "worse")
 
 
 async def test_a_runs_figures_are_those_of_its_report(viewing, run: Path):
@@ -76,6 +66,9 @@ async def test_causes_stand_side_by_side(viewing, run: Path, worse: Path):
     assert sum(row["left"] for row in mine) == 0
     assert sum(row["right"] for row in mine) > 0
     assert all(row["right_share"] == row["right"] / 12 for row in mine)
+    # The right run has no such agent: that is not the same as losing nothing.
+    [alone] = [row for row in found["blames"] if row["agent"] == "scripted:refuse"]
+    assert (alone["left"], alone["right"], alone["right_share"]) == (12, None, None)
 
 
 async def test_a_report_is_saved_with_its_comparison_without_scripts_and_hostile_text_stays_text(

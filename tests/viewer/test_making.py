@@ -12,6 +12,7 @@ from synthagent.storage.task_file import read_tasks
 from synthagent.viewer.making import NOT_WRITTEN
 from tests.commands import synthagent
 from tests.teachers import answer, wanted
+from tests.viewer.made_runs import REJECTED, added, rejected
 
 PROBED = '{"answer": ["zebra-47", "zebra-47"]}'
 MARK = "<script>window.hacked = 1</script>"
@@ -82,33 +83,14 @@ def text_of(exchange) -> str:
     return "\n".join(message["content"] for message in exchange["messages"])
 
 
-ROWS = (
-    {"index": 4, "reasons": ["task 0a1b (library/4): leak: the instruction holds a hidden value", "and more"]},
-    {"index": 7, "reasons": ["no goals fit together"]},
-    {"family": "library/9", "reasons": ["task 77 (library/9): reference: earns 0.5"]},
-)
-
-
-@pytest.fixture
-def journal(tasks: Path, tmp_path: Path) -> Path:
-    """What was rejected beside a copy of the tasks."""
-    (tmp_path / "copy.jsonl").write_bytes(tasks.read_bytes())
-    path = tmp_path / "copy.jsonl.d" / "rejected.jsonl"
-    path.parent.mkdir()
-    added(path, *ROWS)
-    return path
-
-
-def added(path: Path, *rows: object) -> None:
-    with path.open("ab") as stream:
-        stream.write(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-
-
-async def test_families_that_did_not_hold_are_rejections_with_the_screen_as_the_reason(viewing, journal: Path):
-    async with viewing(journal.parents[1] / "copy.jsonl") as ask:
+async def test_families_that_did_not_hold_are_rejections_with_the_screen_as_the_reason(
+    viewing, tasks: Path, tmp_path: Path
+):
+    copy = rejected(tasks, tmp_path)
+    async with viewing(copy) as ask:
         page = await ask.get("/api/rejected/copy.jsonl")
         one = await ask.get("/api/rejected/copy.jsonl/0")
-        added(journal, {"index": 8, "reasons": "none"})
+        added(tmp_path / "copy.jsonl.d" / "rejected.jsonl", {"index": 8, "reasons": "none"})
         broken = await ask.get("/api/rejected/copy.jsonl", 400)
         still = await ask.get("/api/tasks/copy.jsonl")
     assert [(row["stage"], row["reason"], row["what"]) for row in page["rows"]] == [
@@ -116,7 +98,7 @@ async def test_families_that_did_not_hold_are_rejections_with_the_screen_as_the_
         ("composition", "does not compose", "family 7"),
         ("screening", "reference", "library/9"),
     ]
-    assert one["record"]["reasons"] == ROWS[0]["reasons"]
+    assert one["record"]["reasons"] == REJECTED[0]["reasons"]
     assert one["made"] is None
     assert "rejected.jsonl:4" in broken["error"]
     assert still["total"] == 6

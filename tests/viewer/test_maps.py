@@ -9,20 +9,14 @@ import pytest
 
 from synthagent.storage.maps.sqlite import SqliteStore
 from synthagent.storage.run_folder import RunFolder
-from synthagent.storage.task_file import write_tasks
 from synthagent.viewer.maps import located
-from tests.commands import synthagent
-from tests.maps import hybrid, owner
+from tests.maps import owner
+from tests.viewer import made_runs
 
 
 @pytest.fixture
 def simulated(tmp_path: Path) -> Path:
-    """A run whose tools were made up by a model; its map lies beside its tasks."""
-    tasks = tmp_path / "tasks.jsonl"
-    write_tasks(tasks, [hybrid("find_member")])
-    words = ("--agent", "scripted:reference", "--tools", "scripted:random", "-n", 2, "--out", tmp_path / "made")
-    assert synthagent("rollout", tasks, *words).code == 0
-    return tmp_path / "made"
+    return made_runs.simulated(tmp_path)
 
 
 def call_of(run: Path):
@@ -53,7 +47,7 @@ async def test_an_entry_tells_who_wrote_it_and_when(viewing, simulated: Path):
 
 async def test_a_live_owner_is_left_alone_and_the_page_says_so(viewing, simulated: Path, tmp_path: Path):
     episode, event = call_of(simulated)
-    file = tmp_path / "tasks.jsonl.d" / "map.sqlite"
+    file = tmp_path / "hybrid.jsonl.d" / "map.sqlite"
     async with viewing(simulated) as ask:
         with owner(file) as (_, process):
             held = await entries_of(ask, episode)
@@ -73,7 +67,7 @@ async def test_a_live_owner_is_left_alone_and_the_page_says_so(viewing, simulate
 
 async def test_a_map_that_is_none_is_told_and_the_episode_is_shown_all_the_same(viewing, simulated: Path, tmp_path):
     episode, _ = call_of(simulated)
-    file = tmp_path / "tasks.jsonl.d" / "map.sqlite"
+    file = tmp_path / "hybrid.jsonl.d" / "map.sqlite"
     async with viewing(simulated) as ask:
         changed(file, "UPDATE entries SET body = CAST('[1]' AS BLOB)")
         damaged = await entries_of(ask, episode)

@@ -3,7 +3,7 @@ import { Fold, go, html, link, Loading, number, Problem, useAnswer, visible } fr
 
 export const money = (usd) => usd === null || usd === undefined ? "–" : `$${usd < 0.1 ? usd.toFixed(4) : usd.toFixed(2)}`;
 const share = (value) => `${(100 * value).toFixed(1)} %`;
-const signed = (value) => value === null || value === undefined ? "–" : `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(3)}`;
+const signed = (value, digits = 3) => value === null || value === undefined ? "–" : `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
 const between = (low, high, tell) => low === null || low === undefined ? "too few families" : `${tell(low)} to ${tell(high)}`;
 
 /** A mean with its interval on a line from `from` to `to`; what lies beyond is cut off. */
@@ -63,13 +63,21 @@ export function VersusPage({ query }) {
       <h2>Causes of lost reward</h2>
       ${blames.length ? html`<table class="fit"><thead><tr><th scope="col">right agent</th><th scope="col">outcome</th><th scope="col">blame</th><th scope="col">reason</th><th scope="col" class="num">left</th><th scope="col" class="num">right</th><th scope="col" class="num">change</th></tr></thead>
         <tbody>${blames.map((one) => html`<tr><td class="free">${visible(one.agent)}</td><td>${one.outcome}</td><td>${one.blame}</td><td class="free">${visible(one.reason)}</td>
-          <td class="num">${number(one.left)} <span class="dim">${share(one.left_share)}</span></td><td class="num">${number(one.right)} <span class="dim">${share(one.right_share)}</span></td>
-          <td class=${`num ${one.right_share < one.left_share ? "good" : one.right_share > one.left_share ? "bad" : "dim"}`}>${signed(one.right_share - one.left_share)}</td></tr>`)}</tbody></table>` : html`<p class="dim">No zeros, and nothing unscored.</p>`}
+          <${Share} count=${one.left} part=${one.left_share} /><${Share} count=${one.right} part=${one.right_share} /><${Change} from=${one.left_share} to=${one.right_share} /></tr>`)}</tbody></table>` : html`<p class="dim">No zeros, and nothing unscored.</p>`}
       <h2>Tasks on which they differ most</h2>
-      ${tasks.length ? html`<table><thead><tr><th scope="col">task</th><th scope="col">domain</th><th scope="col">agents</th><th scope="col" class="num">left</th><th scope="col" class="num">right</th><th scope="col" class="num">difference</th><th scope="col">compare</th><th scope="col">instruction</th></tr></thead>
+      ${tasks.length ? html`<table><thead><tr><th scope="col">task</th><th scope="col">domain</th><th scope="col" class="name">agents</th><th scope="col" class="num">left</th><th scope="col" class="num">right</th><th scope="col" class="num">difference</th><th scope="col">compare</th><th scope="col">instruction</th></tr></thead>
         <tbody>${tasks.map((one) => html`<${Differing} one=${one} left=${left.name} right=${right.name} />`)}</tbody></table>
         ${value.more ? html`<p class="dim">and ${number(value.more)} more</p>` : null}` : html`<p class="dim">They differ on no task.</p>`}
     </div>`;
+}
+
+function Share({ count, part }) {
+  return html`<td class="num">${count === null ? html`<span class="dim">not played</span>` : html`${number(count)} <span class="dim">${share(part)}</span>`}</td>`;
+}
+
+function Change({ from, to }) {
+  if (from === null || to === null) return html`<td class="num dim">–</td>`;
+  return html`<td class=${`num ${to < from ? "good" : to > from ? "bad" : "dim"}`}>${signed(100 * (to - from), 1)} %</td>`;
 }
 
 function Pair({ pair }) {
@@ -77,7 +85,7 @@ function Pair({ pair }) {
   const told = found && found.low !== null && (found.low > 0 ? "good" : found.high < 0 ? "bad" : "");
   return html`<tr><td class="free">${visible(pair.left)}</td><td class="free">${visible(pair.right)}</td>${found === null ? html`<td colspan="6" class="dim">no task has a reward in both</td>` : html`
     <td class="num">${number(found.tasks)}</td><td class="num">${number(found.families)}</td><td class=${`num ${told}`}><strong>${signed(found.difference)}</strong></td>
-    <td class="num">${found.difference === null ? "–" : between(found.low, found.high, signed)}</td><td><${Interval} mean=${found.difference} low=${found.low} high=${found.high} from=${-1} to=${1} /></td><td class="num">${number(found.detectable, 3)}</td>`}</tr>`;
+    <td class="num">${found.difference === null ? "–" : between(found.low, found.high, (value) => signed(value))}</td><td><${Interval} mean=${found.difference} low=${found.low} high=${found.high} from=${-1} to=${1} /></td><td class="num">${number(found.detectable, 3)}</td>`}</tr>`;
 }
 
 function Differing({ one, left, right }) {
