@@ -1,6 +1,6 @@
 // What every page needs: elements, the address, the server, and text that shows what it holds.
 import { h, Fragment } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import htm from "htm";
 
 export const html = htm.bind(h);
@@ -156,7 +156,8 @@ function Folding({ name, title, open = false, children }) {
 
 /** Calls `keys[key]` unless somebody is typing. */
 export function useKeys(keys) {
-  useEffect(() => {
+  // Before the page is painted: a key that follows at once must meet what was just drawn.
+  useLayoutEffect(() => {
     const pressed = (event) => {
       const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
       if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== "Escape")) return;

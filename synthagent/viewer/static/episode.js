@@ -45,7 +45,7 @@ export function EpisodeView({ found, query = {}, up, run }) {
     <div class="split">
       <div class="timeline">
         <${Rows} label="Events" count=${shown.length} height=${30} chosen=${at} onChoose=${(index) => choose(shown[index])}
-          head=${["event", "lane", "what", "read", "written", "seconds"].map((word) => html`<span role="columnheader" class=${NUMBERS.includes(word) ? "num" : null}>${word}</span>`)}
+          head=${["no.", "lane", "what", "read", "written", "seconds"].map((word) => html`<span role="columnheader" class=${NUMBERS.includes(word) ? "num" : null}>${word}</span>`)}
           row=${(index) => html`<${EventRow} event=${episode.events[shown[index]]} place=${shown[index]} />`} />
       </div>
       <div class="pane" tabindex="0" role="region" aria-label="Event and rubric">

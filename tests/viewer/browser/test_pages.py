@@ -293,6 +293,10 @@ def test_ten_thousand_episodes(page, url, picture):
     first, found = timed(url, "many", "limit=200")
     search, hits = timed(url, "many", "limit=200&q=needle")
     common, _ = timed(url, "many", "limit=200&q=hay")
+    begun = time.perf_counter()
+    with urllib.request.urlopen(f"{url}/api/runs/many") as response:
+        assert orjson.loads(response.read())["agents"][0]["episodes"] == 10_000
+    print(f"10,000 episodes: figures {time.perf_counter() - begun:.3f} s")
     print(f"10,000 episodes: first page {first:.3f} s, search {search:.3f} s, of a word in all {common:.3f} s")
     assert (found["total"], hits["total"]) == (10_000, 1)
     assert first < 1.0
