@@ -19,6 +19,7 @@ from synthagent.cli.services import NOTHING, Serving, served
 from synthagent.config import Settings
 from synthagent.errors import EpisodeFailure, InputError
 from synthagent.llm.ledger import Ledger
+from synthagent.llm.recording import Exchange, recorded
 from synthagent.rollouts.group import Casting
 from synthagent.schema.messages import Protocol
 from synthagent.scoring.scorer import Scoring
@@ -27,7 +28,7 @@ from synthagent.simulation.agent import REASONING, Agent, ToolForm
 from synthagent.simulation.episode import Cast, Stage, facts_user
 from synthagent.simulation.faults import Faults
 from synthagent.simulation.map_store import MapStore
-from synthagent.simulation.model_agent import ModelAgent, Sampling, sampling_seed
+from synthagent.simulation.model_agent import ModelAgent, Sampling, episode_name, sampling_seed
 from synthagent.simulation.model_user import ModelUser, user_fingerprints
 from synthagent.simulation.response_map import MapFigures, MapMode, ResponseMap, Tools
 from synthagent.simulation.scripted_agents import scripted
@@ -36,6 +37,8 @@ from synthagent.simulation.users import User
 from synthagent.storage.maps import open_store
 
 FACTS = "facts"
+Tape = Callable[[Exchange], None]
+"""Takes exchanges with a model."""
 MODES: tuple[MapMode, ...] = get_args(MapMode)
 
 
@@ -230,13 +233,13 @@ async def _reach(store: MapStore, where: str) -> None:
 @asynccontextmanager
 async def casting(
     who: Role, protocol: Protocol, settings: Settings, seed: int, with_: Others | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] = os.environ, record: Tape | None = None,
 ) -> AsyncIterator[Company]:  # fmt: skip
-    """Opens what the roles need for as long as the casting is used."""
+    """Opens what the roles need for as long as the casting is used. `record`: takes the agent's every exchange."""
     async with AsyncExitStack() as stack:
         models = Models(stack, settings, environ)
         all_ = await stack.enter_async_context(troupe(with_ or Others(), settings, seed, models))
-        agent, form = await _agents(who, settings, seed, models)
+        agent, form = await _agents(who, settings, seed, models, record)
         scoring = await scoring_of((with_ or Others()).bench, settings, models)
 
         def cast_(stage: Stage, sample: int) -> Cast:
@@ -247,7 +250,7 @@ async def casting(
 
 
 async def _agents(
-    who: Role, settings: Settings, seed: int, models: Models
+    who: Role, settings: Settings, seed: int, models: Models, record: Tape | None
 ) -> tuple[Callable[[Stage, int], Agent], ToolForm]:
     """A maker of agents, one an episode, and how their model is told of tools."""
     if who.scheme == "scripted":
@@ -255,11 +258,15 @@ async def _agents(
     if who.scheme == "hf":
         return _policies(who, settings, seed)
     model, form = await models.get(who)
+    if record is not None:
+        model = recorded(model, record)
     told = settings.tool_form or form
     sampling = Sampling(settings.temperature, settings.max_tokens)
 
     def agent(stage: Stage, sample: int) -> Agent:
-        return ModelAgent(model, who.name, told, sampling, sampling_seed(seed, stage.task.id, sample))
+        task_id = stage.task.id
+        episode = episode_name(who.name, task_id, sample)
+        return ModelAgent(model, who.name, told, sampling, sampling_seed(seed, task_id, sample), episode)
 
     return agent, told
 

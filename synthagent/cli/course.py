@@ -87,8 +87,8 @@ def budget_of(who: Role, chosen: Settings, tokens: int | None, usd: float | None
 class School:
     """The teacher, ready to be asked."""
 
-    teacher: Callable[[Ledger], Structured]
-    """Asks on behalf of whoever owns the ledger."""
+    teacher: Callable[[Ledger, int], Structured]
+    """Asks on behalf of whoever owns the ledger, for the job of this number."""
     model: ChatModel
     """The same model, to play with."""
     form: ToolForm
@@ -113,9 +113,11 @@ async def school(work: Work, ledger: Ledger, folder: CourseFolder) -> AsyncItera
         await ladder.settled(shared)
         folder.structured = {"rung": ladder.rung, "downgrades": ladder.downgrades}
 
-        def teacher(own: Ledger) -> Structured:
-            mine = metered(shared, own, "teacher")
-            return Structured(mine, ladder, temperature=work.chosen.temperature, max_tokens=work.chosen.teacher_tokens)
+        def teacher(own: Ledger, job: int) -> Structured:
+            mine, chosen = metered(shared, own, "teacher"), work.chosen
+            return Structured(
+                mine, ladder, temperature=chosen.temperature, max_tokens=chosen.teacher_tokens, about=str(job)
+            )
 
         yield School(teacher, metered(asked, ledger, "solver", price=work.price), form)
 

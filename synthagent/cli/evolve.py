@@ -107,7 +107,7 @@ async def _grown(growth: Growth, work: Work, ledger: Ledger, folder: CourseFolde
         solver = _Solver(open_school, growth, work, ledger) if growth.solve else None
 
         async def take(job: tuple[int, Task], own: Ledger) -> Outcome:
-            desk = Desk(open_school.teacher(own), plan, folder.keep, growth.seed, name=work.who.name)
+            desk = Desk(open_school.teacher(own, job[0]), plan, folder.keep, growth.seed, name=work.who.name)
             return await evolved(desk, *job, solver, lambda: own.usage)
 
         total = sum(1 for _ in _chosen(growth))

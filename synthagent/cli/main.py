@@ -304,6 +304,7 @@ def rollout(
     limit: Annotated[int | None, typer.Option(help="Only the first so many tasks.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seeds the samples.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on where the run stopped.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Keep every exchange with the agent's model.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings file; default synthagent.toml here.")] = None,
     in_flight: Annotated[int | None, typer.Option(help="Episodes at once.", min=1)] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the agent's model.", min=0)] = None,
@@ -342,7 +343,7 @@ def rollout(
         serving=serving(search, python, unsafe_local=unsafe_local),
     )  # fmt: skip
     who = engine_for(engine, workers)
-    run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json, who)
+    run_rollout(tasks, agent, with_, n, protocol, limit, seed, out, resume, config, options, json, who, record)
 
 
 app.command()(scoring_commands.demos)

@@ -153,7 +153,12 @@ async def _asked(
 
         async def take(job: tuple[int, Asking], own: Ledger) -> Outcome:
             desk = Desk(
-                open_school.teacher(own), Plan(), folder.keep, asked.seed, name=work.who.name, licence=asked.licence
+                open_school.teacher(own, job[0]),
+                Plan(),
+                folder.keep,
+                asked.seed,
+                name=work.who.name,
+                licence=asked.licence,
             )
             return await question_of(desk, *job, solver.solve, solver.score, lambda: own.usage)
 

@@ -15,7 +15,7 @@ import anyio
 from synthagent import __version__
 from synthagent.cli.agents import Models, Role, role
 from synthagent.cli.bench import scoring_of, waiting
-from synthagent.cli.casting import FACTS, Others, casting
+from synthagent.cli.casting import FACTS, Others, Tape, casting
 from synthagent.cli.console import Tick, print_json, progress, say
 from synthagent.cli.elsewhere import roll_on
 from synthagent.cli.engines import HERE, Cluster, Engine, running
@@ -42,8 +42,11 @@ from synthagent.storage.task_file import read_tasks
 def run_rollout(
     tasks: Path, agents: Sequence[str], with_: Others, n: int, protocol: str, limit: int | None, seed: int, out: Path,
     resume: bool, config: Path | None, options: Mapping[str, Any], json: bool, engine: Engine = HERE,
+    record: bool = False,
 ) -> None:  # fmt: skip
-    """Plays n episodes of every task by every agent and prints the report."""
+    """Plays n episodes of every task by every agent and prints the report. `record`: keeps every agent's exchanges."""
+    if record and engine != HERE:
+        raise InputError("--record: workers of a cluster do not record", way_out="leave it out, or --engine local")
     spoken = protocol_of(protocol)
     chosen = settings(config, options)
     roles = [role(text) for text in agents]
@@ -54,7 +57,7 @@ def run_rollout(
     manifest = manifest_for(tasks, roles, n, protocol, seed, limit, chosen, with_)
     folder = open_run(tasks, out, manifest, resume, limit)
     with folder:
-        roll_into(folder, roles, spoken, chosen, with_, engine)
+        roll_into(folder, roles, spoken, chosen, with_, engine, record=record)
         rows = lines(folder.index.rows())
         undecided = len(folder.index.blamed_keys([Blame.JUDGE]))
     if undecided:
@@ -145,9 +148,13 @@ def open_run(tasks: Path, out: Path, manifest: Manifest, resume: bool, limit: in
 
 def roll_into(
     folder: RunFolder, roles: Sequence[Role], protocol: Protocol, chosen: Settings, with_: Others | None = None,
-    engine: Engine = HERE,
+    engine: Engine = HERE, *, record: bool = False,
 ) -> None:  # fmt: skip
     """Plays what the folder does not hold yet. What failed through no fault of agent or task is tried again."""
+    keep = folder.record if record else None
+    for who in roles:
+        if record and who.scheme in ("scripted", "hf"):
+            say(f"{who.name} is not asked over messages: nothing of it is recorded")
     with running(engine, chosen) as cluster:
         anyio.run(_score_left_over, folder, with_ or Others(), chosen)
         done = folder.done(retry=[Blame.INFRASTRUCTURE, Blame.TOOLS, Blame.USER])
@@ -155,7 +162,7 @@ def roll_into(
         for who in roles:
             left = count * folder.manifest.n - sum(key.agent == who.name for key in done)
             with progress(who.name, left) as tick:
-                roll = partial(_roll, folder, who, protocol, chosen, with_ or Others(), cluster, tick, done)
+                roll = partial(_roll, folder, who, protocol, chosen, with_ or Others(), cluster, tick, done, keep)
                 try:
                     anyio.run(roll)
                 except EndpointDown as error:
@@ -167,7 +174,7 @@ def roll_into(
 
 async def _roll(
     folder: RunFolder, who: Role, protocol: Protocol, chosen: Settings, with_: Others, cluster: Cluster | None,
-    tick: Tick, done: set[Key],
+    tick: Tick, done: set[Key], record: Tape | None,
 ) -> None:  # fmt: skip
     """Plays what one agent has left, here or on the cluster's workers, into the folder."""
     manifest, mean = folder.manifest, _Mean()
@@ -180,7 +187,7 @@ async def _roll(
     if cluster is not None:
         figures = await roll_on(cluster, who, folder.tasks(), manifest, protocol, chosen, sink, done, with_)
     else:
-        async with casting(who, protocol, chosen, manifest.seed, with_) as company:
+        async with casting(who, protocol, chosen, manifest.seed, with_, record=record) as company:
             order = Order(
                 who.name, company.cast, manifest.limits, manifest.n, manifest.seed, chosen.in_flight, company.scoring
             )

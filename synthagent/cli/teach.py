@@ -90,7 +90,9 @@ async def _taught(
         band = await stack.enter_async_context(band_for(lesson, work.chosen)) if lesson.band else None
 
         async def take(job: tuple[int, str], own: Ledger) -> Outcome:
-            desk = Desk(open_school.teacher(own), plan, folder.keep, lesson.seed, band, work.who.name, lesson.licence)
+            desk = Desk(
+                open_school.teacher(own, job[0]), plan, folder.keep, lesson.seed, band, work.who.name, lesson.licence
+            )
             return await outcome_of(desk, *job, spent=lambda: own.usage)
 
         return await work_through(work, _people(lesson), total, folder, here(work, take))

@@ -17,6 +17,9 @@ def view(
         str, typer.Option(help="Where to listen; beyond loopback SYNTHAGENT_TOKEN must be set.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8720,
+    keep: Annotated[Path, typer.Option(help="The run folder for episodes that are played by hand and kept.")] = Path(
+        "runs/person"
+    ),
     user: User = "facts",
     tools: Tools = None,
     map_: Mode = "state",
@@ -30,4 +33,4 @@ def view(
     from synthagent.cli.viewing import Place, run_view
 
     with_ = others(user, tools, map_, "memory", paths[0], 0.0, bench=bench(judge, judge_mode))
-    run_view(paths, Place(host, port), with_, config)
+    run_view(paths, Place(host, port, keep), with_, config)

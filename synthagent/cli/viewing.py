@@ -1,6 +1,7 @@
 """view: the web app over runs, tasks and training runs, for as long as it is not stopped."""
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
@@ -14,24 +15,29 @@ from urllib.parse import quote
 
 import anyio
 
+from synthagent import __version__
 from synthagent.cli.agents import Models
 from synthagent.cli.bench import scoring_of
-from synthagent.cli.casting import Others, troupe
+from synthagent.cli.casting import FACTS, Others, troupe
 from synthagent.cli.console import say
 from synthagent.cli.rollout import check_simulated
 from synthagent.config import Settings, settings
 from synthagent.errors import InputError
+from synthagent.schema.episodes import Limits
 from synthagent.schema.tasks import Task
 from synthagent.serve.access import TOKEN_ENV, checked_host, is_loopback
-from synthagent.serve.sessions import Company, Session
+from synthagent.serve.sessions import PROTOCOL, Company, Session
+from synthagent.simulation.agent import OPENING, opening_fingerprint
 from synthagent.simulation.episode import prepare
+from synthagent.storage.manifest import Manifest
 from synthagent.viewer.app import Viewer
 from synthagent.viewer.door import Door
+from synthagent.viewer.keeping import Keeping
 from synthagent.viewer.library import Library
 from synthagent.viewer.play import Seat
 from synthagent.viewer.searching import cache_dir
 
-NAME = "human"
+NAME = "person"
 """Whose episodes those are that were played by hand."""
 
 
@@ -41,6 +47,8 @@ class Place:
 
     host: str
     port: int
+    keep: Path
+    """The run folder of episodes that are played by hand and kept."""
 
 
 def run_view(paths: Sequence[Path], place: Place, with_: Others, config: Path | None) -> None:
@@ -57,7 +65,8 @@ def run_view(paths: Sequence[Path], place: Place, with_: Others, config: Path | 
 
 async def _served(library: Library, door: Door, place: Place, with_: Others, chosen: Settings) -> None:
     async with seated(with_, chosen) as seat:
-        viewer = Viewer(library, door, seat)
+        keeping = Keeping(place.keep, manifest_of(with_, chosen))
+        viewer = Viewer(library, door, seat, chosen.prices, keeping)
         async with listening(viewer, place) as url:
             runs, tasks, training = (len(library.names(kind)) for kind in ("run", "tasks", "training"))
             query = f"?token={quote(door.token)}" if door.token else ""
@@ -80,12 +89,28 @@ async def seated(with_: Others, chosen: Settings) -> AsyncIterator[Seat]:
             if task.world.services:
                 raise InputError(f"task {task.id}: its tools are services, which nobody answers here")
             stage = prepare(task)
-            # A person takes as long as they like.
-            limits = chosen.limits.model_copy(update={"seconds": 24 * 3600.0})
-            company = Company(all_.user(stage, 0), limits, all_.answering, None, scoring)
+            company = Company(all_.user(stage, 0), _limits(chosen), all_.answering, None, scoring)
             return Session(stage, company, agent=NAME)
 
         yield seat
+
+
+def manifest_of(with_: Others, chosen: Settings) -> Manifest:
+    """How episodes are played here, for the folder in which they are kept: its tasks come one by one."""
+    return Manifest(
+        command="synthagent view", agents=(NAME,), user=with_.user.name if with_.user else FACTS,
+        tools=with_.tools.name if with_.tools else None, map=with_.mode,
+        map_store=with_.store if with_.simulating else "", lint=with_.lint,
+        judge=with_.bench.judge.name if with_.bench.judge else None, judge_mode=with_.bench.mode,
+        reward=chosen.reward, protocol=PROTOCOL, limits=_limits(chosen), tasks_file="",
+        tasks_sha256=hashlib.sha256(b"").hexdigest(), version=__version__, settings=chosen.model_dump(mode="json"),
+        prompts={OPENING: opening_fingerprint(), **with_.prompts},
+    )  # fmt: skip
+
+
+def _limits(chosen: Settings) -> Limits:
+    # A person takes as long as they like.
+    return chosen.limits.model_copy(update={"seconds": 24 * 3600.0})
 
 
 @asynccontextmanager

@@ -30,6 +30,8 @@ class ChatRequest:
     """Which draw of the same question this is: a part of a cache's key, never sent."""
     stage: str = ""
     """What the call is for (`scenario`, `world`, ...), in ledgers and recordings; never sent."""
+    about: str = ""
+    """Whom or which episode it is asked for, in recordings; never sent, and no part of a cache's key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class Exchange(Record):
     """Of the request, by content; see `caching.key_of`. Of the model's name, but not its address."""
     model: str
     stage: str = ""
+    about: str = ""
+    """Whom it was asked for: the number of a persona or job; in a run `AGENT|TASK|SAMPLE|TURN`."""
     messages: tuple[Message, ...]
     parameters: dict[str, Any] = {}
     """temperature, max_tokens, seed, stop, tools, sample and further fields of the request, where given."""
@@ -85,6 +87,7 @@ class Recorded:
             key=key_of(self.name, "", request),
             model=self.name,
             stage=request.stage,
+            about=request.about,
             messages=messages,
             parameters={name: value for name, value in given.items() if value is not None},
             seconds=round(self._clock() - begun, 6),

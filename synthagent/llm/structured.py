@@ -148,10 +148,10 @@ class Structured:
 
     def __init__(
         self, model: ChatModel, ladder: Ladder | None = None, *, temperature: float | None = None,
-        max_tokens: int | None = None,
+        max_tokens: int | None = None, about: str = "",
     ):  # fmt: skip
         self.model, self.ladder = model, ladder or Ladder()
-        self._temperature, self._max_tokens = temperature, max_tokens
+        self._temperature, self._max_tokens, self._about = temperature, max_tokens, about
 
     async def ask(
         self, messages: Sequence[Message], returns: type[R], *, stage: str, sample: int = 0,
@@ -214,6 +214,7 @@ class Structured:
                 extra=_extra(rung, name, schema),
                 sample=sample,
                 stage=stage,
+                about=self._about,
             )
             try:
                 return rung, await self.model.complete(request)

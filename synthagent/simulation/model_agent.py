@@ -24,8 +24,11 @@ class Sampling:
 class ModelAgent:
     """Asks a `ChatModel` for every turn. One instance an episode; `seed` makes its samples repeatable."""
 
-    def __init__(self, model: ChatModel, name: str, form: ToolForm, sampling: Sampling, seed: int):
-        self.name = name
+    def __init__(
+        self, model: ChatModel, name: str, form: ToolForm, sampling: Sampling, seed: int, episode: str = ""
+    ):  # fmt: skip
+        """`episode`: see `episode_name`; under it and the turn's number recordings keep each exchange."""
+        self.name, self._episode = name, episode
         self._model, self._form, self._sampling, self._seed = model, form, sampling, seed
         self._tools: list[dict[str, Any]] | None = None
 
@@ -39,6 +42,7 @@ class ModelAgent:
             max_tokens=self._sampling.max_tokens,
             seed=(self._seed + number) % 2**31,
             extra=self._sampling.extra,
+            about=f"{self._episode}|{number}" if self._episode else "",
         )
         reply = await self._model.complete(request)
         return turn_of(reply, self._form, number)
@@ -47,6 +51,11 @@ class ModelAgent:
         if self._form == "native" and self._tools is None:
             self._tools = tools_for(view.brief, view.protocol) or None  # endpoints refuse an empty list
         return self._tools
+
+
+def episode_name(agent: str, task_id: str, sample: int) -> str:
+    """How a recording names an episode; a turn is this, `|` and its number from 0."""
+    return f"{agent}|{task_id}|{sample}"
 
 
 def as_told(messages: Sequence[Message], form: ToolForm) -> list[Message]:

@@ -5,6 +5,7 @@ tasks.jsonl      the tasks played, so that the run can be scored again without t
 episodes.jsonl   what happened, one episode a line
 scores.jsonl     what it was worth: {"agent": ..., "score": ...}; scoring again adds lines, the latest counts
 unjudged.jsonl   the lines of scores.jsonl that a judge could not decide, with what it said; there is none without any
+exchanges.jsonl  with --record: every exchange with an agent's model as it was
 lock             held by the writer
 index.sqlite     computed from the journals; may be deleted (index.lock: held by whoever brings it up to date)
 """
@@ -18,10 +19,11 @@ from types import TracebackType
 from typing import Self
 
 from synthagent.errors import Blame, InputError, RunFolderError
+from synthagent.llm.recording import Exchange
 from synthagent.schema.episodes import Episode
 from synthagent.schema.record import Json, Record, dump
 from synthagent.schema.scores import Score, Scored, Unscored
-from synthagent.schema.tasks import Task
+from synthagent.schema.tasks import SCHEMA, Task
 from synthagent.storage.index import EPISODES, FILE, SCORES, TASKS, Index
 from synthagent.storage.index import LOCK as INDEX_LOCK
 from synthagent.storage.journal import Journal, line_at, typed
@@ -30,8 +32,8 @@ from synthagent.storage.manifest import Manifest, read_manifest, resumed, write_
 from synthagent.storage.tables import Key, ScoreLine
 from synthagent.storage.task_file import read_tasks, write_tasks
 
-MANIFEST, LOCK, UNJUDGED = "manifest.json", "lock", "unjudged.jsonl"
-OURS = (MANIFEST, TASKS, EPISODES, SCORES, UNJUDGED, LOCK, INDEX_LOCK, FILE, f"{FILE}-wal", f"{FILE}-shm")
+MANIFEST, LOCK, UNJUDGED, EXCHANGES = "manifest.json", "lock", "unjudged.jsonl", "exchanges.jsonl"
+OURS = (MANIFEST, TASKS, EPISODES, SCORES, UNJUDGED, EXCHANGES, LOCK, INDEX_LOCK, FILE, f"{FILE}-wal", f"{FILE}-shm")
 
 
 class RunFolder:
@@ -134,6 +136,16 @@ class RunFolder:
         """Episodes that were played but never scored, not even as `Unscored`: the caller scores them on resuming."""
         return self.index.unscored_keys()
 
+    def add_task(self, task: Task) -> None:
+        """Append a task unless it is there, for a run whose tasks come one by one. Raises as `add` does."""
+        journal = self._journal(EPISODES)  # opened for writing, or nothing is
+        if any(True for _ in self.index.query("SELECT 1 FROM tasks WHERE task_id = ?", (task.id,))):
+            return
+        if TASKS not in self._journals:
+            self._journals[TASKS] = Journal.open(journal.path.with_name(TASKS))
+        self._journals[TASKS].append({"schema": SCHEMA, **_data(task, self.path / TASKS)})
+        self.index.catch_up()
+
     def add(self, episode: Episode, score: Score | None = None) -> None:
         """Append an episode and its score. Both are in their files when this returns.
 
@@ -165,6 +177,13 @@ class RunFolder:
             if UNJUDGED not in self._journals:
                 self._journals[UNJUDGED] = Journal.open(self.path / UNJUDGED)
             self._journals[UNJUDGED].append(data)
+
+    def record(self, exchange: Exchange) -> None:
+        """Append an exchange with a model. Raises as `add` does."""
+        journal = self._journal(EPISODES)  # opened for writing, or nothing is
+        if EXCHANGES not in self._journals:
+            self._journals[EXCHANGES] = Journal.open(journal.path.with_name(EXCHANGES))
+        self._journals[EXCHANGES].append(_data(exchange, self.path / EXCHANGES))
 
     def episodes(self) -> Iterator[Episode]:
         """The episodes in file order, one in memory at a time; of one played twice, the latest. Raises `InputError`."""

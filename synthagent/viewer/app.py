@@ -18,6 +18,8 @@ from synthagent.errors import InputError, SynthAgentError
 from synthagent.schema.record import Json
 from synthagent.viewer.answers import Answers
 from synthagent.viewer.door import Door
+from synthagent.viewer.figures import Prices
+from synthagent.viewer.keeping import Keeping
 from synthagent.viewer.library import Library, Missing
 from synthagent.viewer.play import Plays, Seat
 
@@ -51,10 +53,16 @@ def policy() -> str:
 class Viewer:
     """Everything that answers. `app` is the ASGI application."""
 
-    def __init__(self, library: Library, door: Door, seat: Seat | None):
-        """`seat`: opens episodes to be played by hand; None: nobody may."""
-        self.library, self.door = library, door
-        self.answers = Answers(library, playing=seat is not None)
+    def __init__(
+        self, library: Library, door: Door, seat: Seat | None, prices: Prices | None = None,
+        keeping: Keeping | None = None,
+    ):  # fmt: skip
+        """`seat`: opens episodes to be played by hand; None: nobody may. `prices`: model -> price. `keeping`: where
+        episodes that were played are kept; None: nowhere."""
+        self.library, self.door, self.keeping = library, door, keeping
+        self.answers = Answers(
+            library, playing=seat is not None, prices=prices or {}, keeping=keeping.folder if keeping else None
+        )
         self.plays = Plays(seat) if seat is not None else None
         self.closing = anyio.Event()
         """Set when the server stops: what listens for news is sent away."""
@@ -72,9 +80,14 @@ class Viewer:
             "/api/runs/{run}": answers.run,
             "/api/runs/{run}/episodes": answers.episodes,
             "/api/runs/{run}/episode": answers.episode,
+            "/api/runs/{run}/entries": answers.entries,
+            "/api/runs/{run}/exchange": answers.exchange,
             "/api/compare": answers.compare,
+            "/api/versus": answers.versus,
             "/api/tasks/{set}": answers.tasks,
             "/api/tasks/{set}/{task}": answers.task,
+            "/api/rejected/{set}": answers.rejected,
+            "/api/rejected/{set}/{place:int}": answers.one_rejected,
             "/api/training/{name}": answers.training,
             "/api/training/{name}/{step:int}": answers.tries,
             "/api/training/{name}/{step:int}/{place:int}": answers.one_try,
@@ -82,10 +95,12 @@ class Viewer:
         routes: list[Any] = [Route(path, partial(self._json, answer)) for path, answer in plain.items()]
         routes += [
             Route("/api/live", self._live),
-            Route("/export/{run}/episode.html", self._export),
+            Route("/export/{run}/episode.html", partial(self._export, answers.export, "episode.html")),
+            Route("/export/{run}/report.html", partial(self._export, answers.report, "report.html")),
             Route("/api/play", self._play, methods=["POST"]),
             Route("/api/play/{id}/turn", self._turn, methods=["POST"]),
             Route("/api/play/{id}/close", self._close, methods=["POST"]),
+            Route("/api/play/{id}/keep", self._keep, methods=["POST"]),
             Route("/", self._page),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
@@ -113,12 +128,12 @@ class Viewer:
             return RedirectResponse("/", 303)
         return FileResponse(STATIC / PAGE)
 
-    async def _export(self, request: "Request") -> "Response":
+    async def _export(self, answer: Callable[[Any, Any], str], name: str, request: "Request") -> "Response":
         from starlette.responses import HTMLResponse
 
         asked = dict(request.query_params)
-        text = await to_thread.run_sync(partial(self.answers.export, request.path_params, asked))
-        return HTMLResponse(text, headers={"Content-Disposition": 'attachment; filename="episode.html"'})
+        text = await to_thread.run_sync(partial(answer, request.path_params, asked))
+        return HTMLResponse(text, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     async def _live(self, _: "Request") -> "Response":
         from starlette.responses import StreamingResponse
@@ -155,6 +170,19 @@ class Viewer:
         task, outcome = await self._plays().close(request.path_params["id"])
         return _answer(await to_thread.run_sync(whole, task, outcome.episode, outcome.score))
 
+    async def _keep(self, request: "Request") -> "Response":
+        if self.keeping is None:
+            raise InputError("nothing that was played is kept here")
+        plays, id_ = self._plays(), request.path_params["id"]
+        task, outcome = plays.over(id_)
+        try:
+            kept = await to_thread.run_sync(self.keeping.keep, task, outcome)
+        except BaseException:
+            plays.put_back(id_, task, outcome)
+            raise
+        name = await to_thread.run_sync(self.library.admit, self.keeping.folder)
+        return _answer({"run": name, **kept}, 201)
+
     def _plays(self) -> Plays:
         if self.plays is None:
             raise InputError("playing is switched off")
@@ -187,7 +215,7 @@ class _Guard:
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
-        why = self._door.refusal(headers, query)
+        why = self._door.refusal(headers, query, scope["method"])
         if why is not None:
             await _answer({"error": why}, 403)(scope, receive, sent)
             return

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
+SAFE = ("GET", "HEAD")
+"""Methods that change nothing."""
 COOKIE = "synthagent_token"
 
 
@@ -20,7 +22,7 @@ class Door:
         """`is_loopback`: whether a host name stays on this machine."""
         self.token, self._is_loopback = token, is_loopback
 
-    def refusal(self, headers: Mapping[str, str], query: str = "") -> str | None:
+    def refusal(self, headers: Mapping[str, str], query: str = "", method: str = "GET") -> str | None:
         """Why a request is turned away; None if it may pass. Header names are in lower case.
 
         Without a token the request must name loopback as its host, or a page elsewhere could reach us under a name of
@@ -32,6 +34,8 @@ class Door:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return "pages of other origins are not answered"
+        if method not in SAFE and (why := _forged(headers)):
+            return why
         if self.token is not None and not (self._stamped(headers) or any(map(self._fits, _tokens(headers, query)))):
             return "the token is missing or wrong: open the address that was printed"
         return None
@@ -52,6 +56,19 @@ class Door:
         except CookieError:
             return False
         return cookie is not None and hmac.compare_digest(cookie.value.encode(), _stamp(self.token or "").encode())
+
+
+def _forged(headers: Mapping[str, str]) -> str | None:
+    """Why a request that changes something may be another site's; None if no browser would send it for one.
+
+    A browser says where a request comes from (`Sec-Fetch-Site`, and `Origin` with every POST). One that says neither
+    still cannot send JSON to another origin without asking us first, which we answer with a refusal.
+    """
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return "pages of other sites change nothing here"
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return "what changes something is sent as application/json"
+    return None
 
 
 def _name(host: str) -> str:

@@ -1,4 +1,4 @@
-"""An episode as one HTML file that needs no server, no script and no network: to send to somebody, or to keep."""
+"""An episode or a run's report as one HTML file without server, script and network: to send to somebody, or to keep."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,13 @@ def visible(value: object) -> str:
 
 def page(found: Json, title: str) -> str:
     """The HTML of an episode, as `episodes.whole` gives it. Every text is escaped; there is no script."""
-    return _template().render(title=title, found=found, events=found["episode"]["events"], bare=_bare)
+    return _template("episode").render(title=title, found=found, events=found["episode"]["events"], bare=_bare)
+
+
+def report(run: Json, versus: Json | None) -> str:
+    """The HTML of a run's report: its summary and figures, and its comparison with another (`figures.compared`)."""
+    title = f"Run {run['name']}" + (f" beside {versus['left']['name']}" if versus else "")
+    return _template("report").render(title=title, run=run, versus=versus)
 
 
 def _bare(response: str) -> str:
@@ -39,7 +45,7 @@ def _bare(response: str) -> str:
 
 
 @cache
-def _template() -> "Template":
+def _template(name: str) -> "Template":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -47,4 +53,4 @@ def _template() -> "Template":
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["visible"] = visible
-    return environment.get_template("episode.html.j2")
+    return environment.get_template(f"{name}.html.j2")

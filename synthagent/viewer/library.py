@@ -9,6 +9,7 @@ from synthagent.errors import InputError
 from synthagent.storage.index import TASKS
 from synthagent.storage.run_folder import MANIFEST as RUN
 from synthagent.training.train_folder import MANIFEST as TRAIN
+from synthagent.viewer.making import Making
 from synthagent.viewer.runs import RunView
 from synthagent.viewer.tasks import TaskSet
 from synthagent.viewer.training import TrainingView
@@ -41,11 +42,28 @@ class Library:
         self._lock = threading.Lock()
         self._runs: dict[str, RunView] = {}
         self._tasks: dict[str, TaskSet] = {}
+        self._making: dict[str, Making] = {}
         self._training: dict[str, TrainingView] = {}
+
+    def admit(self, path: Path) -> str:
+        """A run that was made since, opened too unless it is; its name."""
+        with self._lock:
+            for found in self.found:
+                if found.kind == "run" and found.path.resolve() == path.resolve():
+                    return found.name
+            name, number = path.resolve().name, 2
+            while name in {found.name for found in self.found}:
+                name, number = f"{path.resolve().name}-{number}", number + 1
+            self.found = [*self.found, Found("run", name, path)]
+            return name
 
     def names(self, kind: Kind) -> list[str]:
         """The names of one kind, in the order they were given."""
         return [found.name for found in self.found if found.kind == kind]
+
+    def task_files(self) -> list[Path]:
+        """The task files that were opened."""
+        return [found.path for found in self.found if found.kind == "tasks"]
 
     def run(self, name: str) -> RunView:
         """A run. Raises `Missing`."""
@@ -59,6 +77,12 @@ class Library:
         path = self._path("tasks", name) if kinds.get(name) == "tasks" else self._path("run", name) / TASKS
         with self._lock:
             return self._tasks.setdefault(name, TaskSet(path, self._cache))
+
+    def making(self, name: str) -> Making:
+        """How the tasks of a file came about. Raises `Missing`."""
+        tasks = self.tasks(name)
+        with self._lock:
+            return self._making.setdefault(name, Making(tasks))
 
     def training(self, name: str) -> TrainingView:
         """A training run. Raises `Missing`."""

@@ -1,4 +1,4 @@
-"""Play: a person is the agent. The episode is the one that every wire plays; here it is only kept until it is over."""
+"""Play: a person is the agent. The episode is that of every wire; here it is only held until it is over, or kept."""
 
 import asyncio
 import secrets
@@ -61,6 +61,7 @@ class Plays:
     def __init__(self, seat: Seat, most: int = MOST):
         self._seat, self._most = seat, most
         self._open: OrderedDict[str, tuple[Task, Sitting, asyncio.Lock]] = OrderedDict()
+        self._over: OrderedDict[str, tuple[Task, Outcome]] = OrderedDict()
 
     async def open(self, task: Task) -> Json:
         """Sits down to a task: `{id, tools, messages, done}`."""
@@ -87,7 +88,20 @@ class Plays:
         async with lock:
             outcome = await sitting.close()
         self._open.pop(id_, None)
+        self._over[id_] = (task, outcome)
+        while len(self._over) > self._most:
+            self._over.popitem(last=False)
         return task, outcome
+
+    def over(self, id_: str) -> tuple[Task, Outcome]:
+        """An episode that was closed, handed out once. Raises `InputError`."""
+        if id_ not in self._over:
+            raise InputError("no such episode has ended", way_out="it was kept already, or too many others ended since")
+        return self._over.pop(id_)
+
+    def put_back(self, id_: str, task: Task, outcome: Outcome) -> None:
+        """It could not be kept: it may be tried again."""
+        self._over[id_] = (task, outcome)
 
     async def aclose(self) -> None:
         """Drops everything."""

@@ -2,21 +2,23 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from synthagent.errors import InputError
+from synthagent.llm.recording import Exchange
 from synthagent.schema.episodes import Episode
-from synthagent.schema.record import Json
+from synthagent.schema.record import Json, Record, content_id
 from synthagent.schema.scores import Score, Scored
 from synthagent.schema.tasks import Task
+from synthagent.simulation.model_agent import episode_name
 from synthagent.storage.index import EPISODES, SCORES, TASKS, Index
 from synthagent.storage.journal import Span, line_at, lines, typed
-from synthagent.storage.manifest import read_manifest
-from synthagent.storage.run_folder import MANIFEST
+from synthagent.storage.manifest import Manifest, read_manifest
+from synthagent.storage.run_folder import EXCHANGES, MANIFEST
 from synthagent.storage.tables import EpisodeRow, ScoreLine
 from synthagent.storage.task_file import parse_task
 from synthagent.viewer.asking import whole
@@ -39,6 +41,12 @@ _BLAME = "coalesce(blame, unscored_blame)"
 _COUNTS = "reward IS NOT NULL AND (blame IS NULL OR blame = 'agent')"
 
 
+class _About(Record, extra="ignore"):
+    """A line of `exchanges.jsonl`, as far as it says whose it is."""
+
+    about: str = ""
+
+
 class RunView:
     """A run folder, looked at. Safe to use from many threads, one at a time."""
 
@@ -50,6 +58,9 @@ class RunView:
         self._sizes: tuple[int, ...] = ()
         self._looked = 0.0
         self._places: dict[str, Span] = {}
+        self._heard: dict[str, Span] = {}
+        self._heard_to = 0
+        self._rows: tuple[Index, Sequence[EpisodeRow]] | None = None
 
     def close(self) -> None:
         """Lets go of the indexes."""
@@ -65,7 +76,7 @@ class RunView:
 
     def summary(self) -> Json:
         """The run as one row of a list: what was asked, how far it is, what it is worth."""
-        manifest = read_manifest(self.path / MANIFEST)
+        manifest = self.manifest
         with self._lock:
             index = self._opened()
             [row] = index.query(
@@ -77,10 +88,54 @@ class RunView:
             [[tasks]] = index.query("SELECT count(*) FROM tasks")
         names = ("episodes", "reward", "unscored", "turns", "prompt_tokens", "completion_tokens", "seconds", "started")
         found = dict(zip(names, row, strict=True))
-        wanted = tasks * manifest.n * len(manifest.agents)
+        # A run that was played by hand has as many tries at a task as somebody felt like.
+        wanted = max(tasks * manifest.n * len(manifest.agents), found["episodes"])
         found |= {"tasks": tasks, "wanted": wanted, "blame": blames, "live": self._lively(found["episodes"], wanted)}
         asked = manifest.model_dump(mode="json", include=set(_TOLD))
         return {**asked, **found}
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was asked. Raises as `read_manifest` does."""
+        return read_manifest(self.path / MANIFEST)
+
+    def rows(self) -> Sequence[EpisodeRow]:
+        """Every episode as a row, in the order in which they were played."""
+        with self._lock:
+            index = self._opened()
+            if self._rows is None or self._rows[0] is not index:
+                self._rows = (index, list(index.rows()))
+            return self._rows[1]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether exchanges with the agents' models were kept."""
+        return (self.path / EXCHANGES).is_file()
+
+    def exchange(self, agent: str, task_id: str, sample: int, turn: int) -> Json | None:
+        """The exchange behind a turn, the latest one of an episode that was played again; None where there is none.
+
+        Raises `InputError` naming a line that is none.
+        """
+        path = self.path / EXCHANGES
+        with self._lock:
+            for found in lines(path, self._heard_to) if path.is_file() else ():
+                self._heard[typed(path, found, _About).about] = found.span
+                self._heard_to = found.span.end
+            span = self._heard.get(f"{episode_name(agent, task_id, sample)}|{turn}")
+        return None if span is None else typed(path, line_at(path, span), Exchange).model_dump(mode="json")
+
+    def plays(self, task_ids: Collection[str]) -> dict[str, str]:
+        """Task -> what its episodes depend on, hashed, as `play_id_of` does; of those that are in the run."""
+        parts = ("brief", "hidden", "world")
+        if not task_ids:
+            return {}
+        found = (one.value for one in lines(self.path / TASKS))
+        return {
+            value["id"]: content_id({part: value.get(part) for part in parts})
+            for value in found
+            if value.get("id") in task_ids
+        }
 
     def facets(self) -> Json:
         """Column -> value -> episodes."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,17 @@ class TaskSet:
     def __len__(self) -> int:
         with self._lock:
             return len(self._read())
+
+    def ids(self) -> set[str]:
+        """Of every task."""
+        with self._lock:
+            return set(self._read())
+
+    def instructions(self, task_ids: Iterable[str]) -> dict[str, str]:
+        """Task -> what the agent is told, of those that are here."""
+        with self._lock:
+            listed = self._read()
+            return {id_: listed[id_].row["instruction"] for id_ in task_ids if id_ in listed}
 
     def page(self, asked: Mapping[str, str], rates: Rates) -> Json:
         """`{total, offset, rows, facets}`: the tasks that fit, and how many there are of each kind.

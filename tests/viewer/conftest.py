@@ -10,11 +10,12 @@ import anyio
 import pytest
 
 from synthagent.cli.casting import Others
-from synthagent.cli.viewing import Place, listening, seated
+from synthagent.cli.viewing import Place, listening, manifest_of, seated
 from synthagent.config import Settings
 from synthagent.serve.access import is_loopback
 from synthagent.viewer.app import LIVE_EVERY, Viewer
 from synthagent.viewer.door import Door
+from synthagent.viewer.keeping import Keeping
 from synthagent.viewer.library import Library
 from tests.commands import synthagent
 
@@ -31,8 +32,8 @@ class Asking:
             assert response.status == code, await response.text()
             return await response.json()
 
-    async def post(self, path: str, body: Any, code: int = 200) -> Any:
-        async with self._session.post(self.url + path, json=body) as response:
+    async def post(self, path: str, body: Any, code: int = 200, **headers: str) -> Any:
+        async with self._session.post(self.url + path, json=body, headers=headers) as response:
             assert response.status == code, await response.text()
             return await response.json()
 
@@ -80,8 +81,12 @@ def viewing(tmp_path: Path) -> Opening:
     @asynccontextmanager
     async def opened(*paths: Path, token: str | None = None) -> AsyncIterator[Asking]:
         async with seated(Others(store="memory"), Settings()) as seat:
-            viewer = Viewer(Library(paths, tmp_path / "cache"), Door(token, is_loopback), seat)
-            async with listening(viewer, Place("127.0.0.1", 0)) as url, aiohttp.ClientSession() as session:
+            keeping = Keeping(tmp_path / "person", manifest_of(Others(store="memory"), Settings()))
+            viewer = Viewer(Library(paths, tmp_path / "cache"), Door(token, is_loopback), seat, keeping=keeping)
+            async with (
+                listening(viewer, Place("127.0.0.1", 0, tmp_path / "person")) as url,
+                aiohttp.ClientSession() as session,
+            ):
                 yield Asking(url, session)
 
     return opened

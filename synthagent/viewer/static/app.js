@@ -4,8 +4,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { go, html, Problem, useAddress, useAnswer, useKeys } from "./base.js";
 import { RunsPage, RunPage } from "./runs.js";
 import { TasksPage, TaskPage } from "./tasks.js";
+import { RejectedPage } from "./making.js";
 import { EpisodePage } from "./episode.js";
 import { ComparePage } from "./compare.js";
+import { VersusPage } from "./figures.js";
 import { TrainingPage } from "./training.js";
 import { PlayPage } from "./play.js";
 
@@ -21,14 +23,16 @@ function Page({ address, library, news }) {
   const { query } = address;
   switch (page) {
     case undefined: case "runs": return html`<${RunsPage} library=${library} news=${news} />`;
-    case "run": return html`<${RunPage} key=${parts[0]} name=${parts[0]} query=${query} news=${news[parts[0]]} />`;
+    case "run": return html`<${RunPage} key=${parts[0]} name=${parts[0]} library=${library} query=${query} news=${news[parts[0]]} />`;
     case "episode": return html`<${EpisodePage} key=${parts.join("/")} run=${parts[0]} agent=${parts[1]} task=${parts[2]} sample=${parts[3]} query=${query} />`;
     case "try": return html`<${EpisodePage} key=${parts.join("/")} training=${parts[0]} step=${parts[1]} place=${parts[2]} query=${query} />`;
     case "tasks": return html`<${TasksPage} library=${library} name=${parts[0]} query=${query} />`;
     case "task": return html`<${TaskPage} key=${parts.join("/")} set=${parts[0]} id=${parts[1]} playing=${library?.playing} />`;
+    case "rejected": return html`<${RejectedPage} key=${parts.join("/")} set=${parts[0]} place=${parts[1]} />`;
     case "compare": return html`<${ComparePage} query=${query} />`;
+    case "versus": return html`<${VersusPage} key=${`${query.left}|${query.right}`} query=${query} />`;
     case "training": return html`<${TrainingPage} key=${parts[0]} name=${parts[0]} query=${query} />`;
-    case "play": return html`<${PlayPage} key=${parts.join("/")} set=${parts[0]} id=${parts[1]} />`;
+    case "play": return html`<${PlayPage} key=${parts.join("/")} set=${parts[0]} id=${parts[1]} keeping=${library?.keeping} />`;
     default: return html`<${Problem} text=${`There is no page '${page}'.`} />`;
   }
 }

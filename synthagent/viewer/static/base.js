@@ -1,6 +1,6 @@
 // What every page needs: elements, the address, the server, and text that shows what it holds.
 import { h, Fragment } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import htm from "htm";
 
 export const html = htm.bind(h);
@@ -113,26 +113,51 @@ export function Loading() {
   return html`<p class="dim" role="status">Loading…</p>`;
 }
 
-/** What was chosen on this machine, such as which lanes are shown. */
+// ---- what is remembered on this machine
+
+function kept(name, first) {
+  try {
+    return JSON.parse(localStorage.getItem(name)) ?? first;
+  } catch {
+    return first;
+  }
+}
+
+function keep(name, value) {
+  try { localStorage.setItem(name, JSON.stringify(value)); } catch { /* not kept */ }
+}
+
+/** What was chosen, such as which lanes are shown. */
 export function useKept(name, first) {
-  const [value, set] = useState(() => {
-    try {
-      return JSON.parse(localStorage.getItem(name)) ?? first;
-    } catch {
-      return first;
-    }
-  });
-  return [value, (next) => {
-    set(next);
-    try { localStorage.setItem(name, JSON.stringify(next)); } catch { /* not kept */ }
-  }];
+  const [value, set] = useState(() => kept(name, first));
+  return [value, (next) => { set(next); keep(name, next); }];
+}
+
+const MOST_FOLDS = 500;
+
+/** What can be folded away. Whether it is stays as somebody chose it, under `name`; `open`: until somebody does. */
+export function Fold(props) {
+  return html`<${Folding} key=${props.name} ...${props} />`;
+}
+
+function Folding({ name, title, open = false, children }) {
+  const [shown, set] = useState(() => kept("folds", {})[name] ?? open);
+  const toggled = (event) => {
+    const now = event.currentTarget.open;
+    if (now === shown) return;
+    set(now);
+    const others = Object.entries(kept("folds", {})).filter(([one]) => one !== name);
+    keep("folds", Object.fromEntries([...others, [name, now]].slice(-MOST_FOLDS)));
+  };
+  return html`<details open=${shown} onToggle=${toggled}><summary>${title}</summary>${children}</details>`;
 }
 
 // ---- keys
 
 /** Calls `keys[key]` unless somebody is typing. */
 export function useKeys(keys) {
-  useEffect(() => {
+  // Before the page is painted: a key that follows at once must meet what was just drawn.
+  useLayoutEffect(() => {
     const pressed = (event) => {
       const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
       if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== "Escape")) return;

@@ -1,9 +1,12 @@
 // One episode: a timeline with lanes, the event that is chosen, and the reward with its proof.
 import { useMemo } from "preact/hooks";
-import { amend, Fragment, go, html, json, link, Loading, number, Problem, Said, setOut, useAnswer, useKept, useKeys, visible } from "./base.js";
+import { amend, Fold, Fragment, go, html, json, link, Loading, number, Problem, Said, setOut, useAnswer, useKept, useKeys, visible } from "./base.js";
 import { Rows } from "./lists.js";
+import { Exchange } from "./making.js";
 
+const NUMBERS = ["read", "written", "seconds"];
 const LANES = ["agent", "user", "tool", "form"];
+const MOST_TURNS = 200;
 const LANE_WORD = { agent: "agent", user: "user", tool: "tools", form: "malformed" };
 
 export function EpisodePage({ run, agent, task, sample, training, step, place, query }) {
@@ -24,6 +27,7 @@ export function EpisodeView({ found, query = {}, up, run }) {
   const at = shown.indexOf(event);
   const choose = (place) => amend({ event: String(place) });
   const toggle = (lane) => setHidden(hidden.includes(lane) ? hidden.filter((one) => one !== lane) : [...hidden, lane]);
+  const of = run ? { run, agent: episode.agent, task: episode.task_id, sample: episode.sample } : null;
   const tries = found.group ?? [];
   const mine = tries.findIndex((one) => one.agent === episode.agent && one.sample === episode.sample);
   const other = (by) => tries[mine + by] && go(["episode", run, tries[mine + by].agent, tries[mine + by].task_id, tries[mine + by].sample]);
@@ -41,16 +45,17 @@ export function EpisodeView({ found, query = {}, up, run }) {
     <div class="split">
       <div class="timeline">
         <${Rows} label="Events" count=${shown.length} height=${30} chosen=${at} onChoose=${(index) => choose(shown[index])}
-          head=${["event", "lane", "what", "tokens", "seconds"].map((word) => html`<span role="columnheader">${word}</span>`)}
+          head=${["no.", "lane", "what", "read", "written", "seconds"].map((word) => html`<span role="columnheader" class=${NUMBERS.includes(word) ? "num" : null}>${word}</span>`)}
           row=${(index) => html`<${EventRow} event=${episode.events[shown[index]]} place=${shown[index]} />`} />
       </div>
       <div class="pane" tabindex="0" role="region" aria-label="Event and rubric">
-        ${episode.events[event] ? html`<${EventDetail} event=${episode.events[event]} place=${event} change=${changes[event]} facts=${task?.facts ?? []} />` : html`<p class="dim">Nothing happened.</p>`}
+        ${episode.events[event] ? html`<${EventDetail} event=${episode.events[event]} place=${event} change=${changes[event]} facts=${task?.facts ?? []} of=${of} asked=${found.recorded && of ? { ...of, turn: turnOf(episode.events, event) } : null} />` : html`<p class="dim">Nothing happened.</p>`}
         ${found.replay_error ? html`<${Problem} text=${`State changes end early: ${found.replay_error}`} />` : null}
         <${Criteria} criteria=${criteria} onEvent=${choose} />
-        ${task ? html`<details open><summary>Brief</summary><${Said} text=${task.instruction} />
+        <${Turns} events=${episode.events} onEvent=${choose} />
+        ${task ? html`<${Fold} name="episode/brief" open title="Brief"><${Said} text=${task.instruction} />
           ${task.rules.length ? html`<ul>${task.rules.map((rule) => html`<li><${Said} text=${rule} /></li>`)}</ul>` : null}
-          <p class="dim">tools: ${visible(task.tools.join(", "))}</p></details>` : null}
+          <p class="dim">tools: ${visible(task.tools.join(", "))}</p><//>` : null}
         ${tries.length > 1 ? html`<${Tries} tries=${tries} mine=${mine} run=${run} episode=${episode} />` : null}
       </div>
     </div>`;
@@ -81,10 +86,11 @@ function EventRow({ event, place }) {
   return html`<${Fragment}>
     <span role="gridcell" class="dim">${place}</span><span role="gridcell" class=${`lane-${event.kind}`}>${LANE_WORD[event.kind]}</span>
     <span role="gridcell" dir="auto">${marks ? `${visible(marks)} ` : ""}${line(summary(event))}</span>
-    <span role="gridcell" class="num dim">${event.usage?.completion || ""}</span><span role="gridcell" class="num dim">${event.seconds ? number(event.seconds, 2) : ""}</span></>`;
+    <span role="gridcell" class="num dim">${event.usage?.prompt ? number(event.usage.prompt) : ""}</span><span role="gridcell" class="num dim">${event.usage?.completion ? number(event.usage.completion) : ""}</span><span role="gridcell" class="num dim">${event.seconds ? number(event.seconds, 2) : ""}</span></>`;
 }
 
-export function EventDetail({ event, place, change, facts }) {
+/** `of`: {run, agent, task, sample} of its episode, where it is kept in a run; `asked`: with its turn, where exchanges were recorded. */
+export function EventDetail({ event, place, change, facts, of, asked }) {
   const told = (event.disclosed ?? []).map((id) => facts.find((fact) => fact.id === id) ?? { id, text: "" });
   return html`
     <h2 class=${`lane-${event.kind}`}>Event ${place}, ${LANE_WORD[event.kind]}${event.tool ? html`: ${visible(event.tool)}` : null}</h2>
@@ -93,6 +99,7 @@ export function EventDetail({ event, place, change, facts }) {
       ${event.calls.map((call) => html`<h3>calls ${visible(call.name)}</h3><${Said} mono text=${setOut(call.arguments)} />`)}
       ${event.answer !== null ? html`<h3>last word</h3><${Said} text=${event.answer} />` : null}
       ${event.truncated ? html`<p class="bad">cut at the limit of one turn</p>` : null}
+      ${asked ? html`<${Raw} asked=${asked} />` : null}
       <p class="dim">${number(event.usage.prompt)} tokens read, ${number(event.usage.completion)} written, ${number(event.seconds, 2)} s</p>` : null}
     ${event.kind === "user" ? html`
       <${Said} text=${event.text} />
@@ -104,9 +111,63 @@ export function EventDetail({ event, place, change, facts }) {
       <h3>arguments</h3><${Said} mono text=${event.arguments === null ? "could not be read" : json(event.arguments)} />
       <h3>result ${event.ok ? null : html`<span class="bad">failed: ${visible(event.error)}</span>`}</h3><${Said} mono text=${setOut(event.response)} />
       ${event.entry_id ? html`<p class="dim">response map: entry ${event.entry_id}${event.alias_of ? `, the answer of ${event.alias_of}` : ""}</p>` : null}
+      ${event.entry_id && of ? html`<${MapEntry} of=${of} event=${event} />` : null}
       ${event.fault ? html`<p class="bad">made to fail: ${event.fault}</p>` : null}
       ${event.changed ? html`<${Changes} change=${change} />` : null}` : null}
     ${event.kind === "form" ? html`<${Said} text=${event.error} />` : null}`;
+}
+
+const turnOf = (events, place) => events.slice(0, place).filter((one) => one.kind === "agent").length;
+
+/** What the model was sent for a turn and what it answered, as it was recorded. */
+function Raw({ asked }) {
+  const { run, ...words } = asked;
+  const { value, error } = useAnswer(`/api/runs/${encodeURIComponent(run)}/exchange`, words);
+  if (error) return html`<${Problem} text=${error} />`;
+  if (!value) return html`<${Loading} />`;
+  return value.exchange ? html`<h3>exchange with the model</h3><${Exchange} one=${value.exchange} name="event/exchange" />` : html`<p class="dim">Nothing was recorded for this turn.</p>`;
+}
+
+/** Tokens and time turn by turn; what follows a turn until the next is what it set off. */
+function Turns({ events, onEvent }) {
+  const turns = [];
+  events.forEach((event, place) => {
+    if (event.kind === "agent") turns.push({ place, event, after: 0 });
+    else if (turns.length) turns.at(-1).after += event.seconds ?? 0;
+  });
+  const shown = turns.slice(0, MOST_TURNS);
+  const most = Math.max(1, ...shown.map(({ event }) => event.usage.prompt + event.usage.completion));
+  return html`<${Fold} name="episode/turns" title=${`Turns (${turns.length}): tokens and time`}>
+    <table class="turns"><thead><tr><th scope="col">turn</th><th scope="col">event</th><th scope="col" class="num">read</th><th scope="col" class="num">written</th><th scope="col"><span class="unseen">picture</span></th><th scope="col" class="num">seconds</th><th scope="col" class="num">tools and user</th></tr></thead>
+    <tbody>${shown.map(({ place, event, after }, turn) => html`<tr key=${place}><th scope="row">${turn}</th><td><button type="button" onClick=${() => onEvent(place)} aria-label=${`event ${place}`}>${place}</button></td>
+      <td class="num">${number(event.usage.prompt)}</td><td class="num">${number(event.usage.completion)}</td>
+      <td><svg class="interval" width="120" height="10" viewBox="0 0 120 10" aria-hidden="true"><rect class="read" x="0" y="1" height="8" width=${120 * event.usage.prompt / most} /><rect class="written" x=${120 * event.usage.prompt / most} y="1" height="8" width=${120 * event.usage.completion / most} /></svg></td>
+      <td class="num">${number(event.seconds, 2)}</td><td class="num">${number(after, 2)}</td></tr>`)}</tbody></table>
+    ${turns.length > shown.length ? html`<p class="dim">and ${number(turns.length - shown.length)} more: the timeline has them all</p>` : null}<//>`;
+}
+
+/** Who wrote the answer of a simulated tool, which model, and when; and the entry whose answer it repeats. */
+function MapEntry({ of, event }) {
+  const { run, ...words } = of;
+  const { value, error } = useAnswer(`/api/runs/${encodeURIComponent(run)}/entries`, words);
+  if (error) return html`<p class="dim">Its entry cannot be shown: ${visible(error)}</p>`;
+  if (!value) return html`<${Loading} />`;
+  const entry = value.entries[event.entry_id];
+  const first = value.entries[entry?.alias_of ?? event.alias_of];
+  if (!entry && !first) return html`<p class="dim">Its entry cannot be shown: ${visible(value.error ?? "it is not in the map")}</p>`;
+  return html`<${Fold} name="event/entry" open title="the map's entry">${[["entry", entry], [entry ? "first given as" : "search's entry", first]].map(([word, one]) => one ? html`
+    <table><tbody><tr><th scope="row">${word}</th><td>${one.entry_id}</td></tr>
+      <tr><th scope="row">written by</th><td class="free">${visible(one.who || "–")}, model ${visible(one.model || "–")}</td></tr>
+      <tr><th scope="row">when</th><td>${one.made ? new Date(one.made * 1000).toISOString().replace("T", " ").slice(0, 19) : "–"} UTC, used again ${number(one.hits)} times</td></tr>
+      <tr><th scope="row">call</th><td><${Said} mono text=${`${one.tool} ${one.arguments}`} /></td></tr>
+      <tr><th scope="row">state</th><td class="free">${visible(one.state)}, after ${trail(one.trail)}</td></tr>
+      <tr><th scope="row">prompt</th><td>${visible(one.prompt || "–")}</td></tr></tbody></table>` : null)}
+    <p class="dim">in ${visible(value.where)}</p><//>`;
+}
+
+function trail(text) {
+  const calls = JSON.parse(text);
+  return calls.length ? calls.map(([tool, args]) => html`<${Said} mono text=${`${tool} ${JSON.stringify(args)}`} />`) : "nothing";
 }
 
 function Changes({ change }) {

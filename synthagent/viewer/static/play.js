@@ -1,10 +1,10 @@
 // Be the agent: say something, call tools by a form made from their schemas, and see what it is worth.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { html, link, Loading, Problem, Said, setOut, tell, visible } from "./base.js";
+import { Fold, html, link, Loading, Problem, Said, setOut, tell, visible } from "./base.js";
 import { EpisodeView } from "./episode.js";
 import { useAddress } from "./base.js";
 
-export function PlayPage({ set, id }) {
+export function PlayPage({ set, id, keeping }) {
   const [state, setState] = useState({ phase: "begin" });
   const { query } = useAddress();
   const busy = useRef(false);
@@ -29,7 +29,7 @@ export function PlayPage({ set, id }) {
     setState({ ...from, phase: "over", found, error: null });
   };
   const up = link(["task", set, id]);
-  if (state.phase === "over") return html`<p class="good" role="status">The episode is over. <button type="button" onClick=${begin}>Play again</button></p><${EpisodeView} found=${state.found} query=${query} up=${up} />`;
+  if (state.phase === "over") return html`<p class="good" role="status">The episode is over. <button type="button" onClick=${begin}>Play again</button> ${keeping ? html`<${Keep} id=${state.id} folder=${keeping} />` : null}</p><${EpisodeView} found=${state.found} query=${query} up=${up} />`;
   return html`
     <div class="bar"><a class="up" href=${up}>The task</a><h1>Playing task ${visible(id)}</h1>
       ${state.phase === "on" ? html`<button type="button" onClick=${() => attempt(() => end(state))}>End it and see the reward</button>` : null}</div>
@@ -41,13 +41,21 @@ export function PlayPage({ set, id }) {
     </div>`}`;
 }
 
+/** Keeps an episode that is over in a run folder, and says where it is to be seen. */
+function Keep({ id, folder }) {
+  const [state, set] = useState({});
+  const keep = () => tell(`/api/play/${id}/keep`, {}).then((kept) => set({ kept }), (error) => set({ error: error.message }));
+  if (state.kept) return html`<span role="status">kept: <a href=${link(["episode", state.kept.run, state.kept.agent, state.kept.task_id, state.kept.sample])}>try ${state.kept.sample} in ${visible(state.kept.run)}</a></span>`;
+  return html`<button type="button" onClick=${keep}>Keep it in ${visible(folder)}</button>${state.error ? html`<${Problem} text=${state.error} />` : null}`;
+}
+
 function Message({ message }) {
   const calls = message.tool_calls ?? [];
   const long = message.role === "system";
   const body = html`${message.content ? html`<${Said} mono=${message.role === "tool"} text=${message.role === "tool" ? setOut(message.content) : message.content} />` : null}
     ${calls.map((call) => html`<${Said} mono text=${`${call.function.name} ${setOut(call.function.arguments)}`} />`)}`;
   return html`<article class=${message.role}><strong class="dim">${message.role === "assistant" ? "you" : message.role}</strong>
-    ${long ? html`<details><summary>what the agent is told</summary>${body}</details>` : body}</article>`;
+    ${long ? html`<${Fold} name="play/system" title="what the agent is told">${body}<//>` : body}</article>`;
 }
 
 function Turn({ tools, onTurn }) {

@@ -1,6 +1,7 @@
 // Runs: the list of them, and one with its episodes.
 import { useEffect, useState } from "preact/hooks";
 import { amend, ask, go, html, link, Loading, number, Problem, useAnswer, useKeys, visible } from "./base.js";
+import { money, RunFigures } from "./figures.js";
 import { Rows, usePages } from "./lists.js";
 
 export function Blame({ shares }) {
@@ -9,22 +10,32 @@ export function Blame({ shares }) {
 }
 
 export function RunsPage({ library, news }) {
-  if (!library) return html`<${Loading} />`;
+  return library ? html`<${Listed} library=${library} news=${news} />` : html`<${Loading} />`;
+}
+
+function Listed({ library, news }) {
   const runs = library.runs.map((run) => ({ ...run, ...(news[run.name] ?? {}) }));
+  const [marked, setMarked] = useState(null);
+  const mark = (name) => {
+    if (marked === null) setMarked(name);
+    else if (marked === name) setMarked(null);
+    else go(["versus"], { left: marked, right: name });
+  };
   return html`
     <h1>Runs</h1>
     ${runs.length === 0 ? html`<p class="dim">No run was opened.</p>` : html`
     <table>
       <thead><tr><th scope="col">run</th><th scope="col">agents</th><th scope="col">user</th><th scope="col">judge</th>
         <th scope="col" class="num">episodes</th><th scope="col" class="num">mean reward</th><th scope="col" class="num">unscored</th>
-        <th scope="col">blame</th><th scope="col" class="num">tokens written</th><th scope="col" class="num">seconds</th></tr></thead>
+        <th scope="col">blame</th><th scope="col" class="num">tokens written</th><th scope="col" class="num">seconds</th>${runs.length > 1 ? html`<th scope="col">compare</th>` : null}</tr></thead>
       <tbody>${runs.map((run) => run.error ? html`
-        <tr><td>${run.name}</td><td colspan="9"><${Problem} text=${run.error} /></td></tr>` : html`
+        <tr><td>${run.name}</td><td colspan="10"><${Problem} text=${run.error} /></td></tr>` : html`
         <tr><td><a href=${link(["run", run.name])}>${visible(run.name)}</a>${run.live ? html` <span class="chip good">going on</span>` : null}</td>
           <td class="free">${visible(run.agents.join(", "))}</td><td>${visible(run.user)}</td><td>${visible(run.judge ?? "–")}</td>
           <td class="num">${number(run.episodes)} of ${number(run.wanted)}</td><td class="num">${number(run.reward, 3)}</td>
           <td class="num">${number(run.unscored ?? 0)}</td><td><${Blame} shares=${run.blame} /></td>
-          <td class="num">${number(run.completion_tokens)}</td><td class="num">${number(run.seconds, 1)}</td></tr>`)}
+          <td class="num">${number(run.completion_tokens)}</td><td class="num">${number(run.seconds, 1)}</td>
+          ${runs.length > 1 ? html`<td><button type="button" aria-pressed=${marked === run.name} aria-label=${marked === null || marked === run.name ? `mark ${run.name}` : `compare ${marked} with ${run.name}`} onClick=${() => mark(run.name)}>${marked === null ? "mark" : marked === run.name ? "marked" : "compare"}</button></td>` : null}</tr>`)}
       </tbody>
     </table>`}
     ${library.training.length ? html`
@@ -62,7 +73,7 @@ export function Search({ value, onChange, label }) {
   return html`<label>${label} <input type="search" value=${text} onInput=${(event) => setText(event.currentTarget.value)} /></label>`;
 }
 
-export function RunPage({ name, query, news }) {
+export function RunPage({ name, query, news, library }) {
   const about = useAnswer(`/api/runs/${encodeURIComponent(name)}`, {}, news?.episodes ?? "");
   const { at, ...filters } = query;
   const key = JSON.stringify([name, filters, news?.episodes ?? 0]);
@@ -84,13 +95,16 @@ export function RunPage({ name, query, news }) {
   };
   useKeys({ x: mark });
   const set = (change) => amend({ at: null, ...change });
-  const run = { ...(about.value ?? {}), ...(news ?? {}) };
+  // The news know how far a run is; its figures by agent come with the page.
+  const run = { ...(about.value ?? {}), ...(news ?? {}), agents: about.value?.agents };
+  const others = (library?.runs ?? []).map((one) => one.name).filter((one) => one !== name);
   return html`
     <div class="bar"><a class="up" href="#/runs">Runs</a> <h1>${visible(name)}</h1>
       ${run.live ? html`<span class="chip good">going on</span>` : null}
-      <span class="dim">${number(run.episodes)} of ${number(run.wanted)} episodes, mean reward ${number(run.reward, 3)}, unscored ${number(run.unscored ?? 0)}, blame <${Blame} shares=${run.blame} /></span>
+      <span class="dim">${number(run.episodes)} of ${number(run.wanted)} episodes, mean reward ${number(run.reward, 3)}, unscored ${number(run.unscored ?? 0)}, blame <${Blame} shares=${run.blame} />${run.usd === null || run.usd === undefined ? null : html` cost ${money(run.usd)}`}</span>
       <a href=${link(["tasks", name])}>its tasks</a></div>
     ${about.error ? html`<${Problem} text=${about.error} />` : null}
+    <${RunFigures} run=${run} others=${others} />
     <div class="bar" role="search">
       <${Search} label="search" value=${query.q} onChange=${(q) => set({ q })} />
       ${FILTERS.map((facet) => html`<${Facet} name=${facet} values=${about.value?.facets?.[facet]} chosen=${query[facet]} onChange=${(value) => set({ [facet]: value })} />`)}

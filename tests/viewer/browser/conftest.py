@@ -26,6 +26,8 @@ def viewer(cache: Path, *paths: Path) -> Iterator[str]:
         "from synthagent.cli.main import run; run()",
         "view",
         *map(str, paths),
+        "--keep",
+        str(cache.parent / "person"),
         "--port",
         "0",
     ]

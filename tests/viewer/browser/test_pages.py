@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from synthagent.storage.task_file import read_tasks
-from tests.viewer import strange_runs
+from tests.viewer import made_runs, strange_runs
 from tests.viewer.browser.conftest import viewer
 from tests.viewer.test_training import trained_run
 
@@ -26,7 +26,9 @@ def url(run: Path, tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     strange_runs.long(home / "long", 2_000)
     strange_runs.many(home / "many", 10_000)
     trained = trained_run(run, home / "trained")
-    paths = (run, tasks, home / "hostile", home / "long", home / "many", trained)
+    made_runs.course(made_runs.rejected(tasks, home).with_name("copy.jsonl.d"), strange_runs.MARK)
+    others = (made_runs.worse(run, home / "worse"), made_runs.simulated(home), made_runs.taped(tasks, home / "taped"))
+    paths = (run, tasks, home / "hostile", home / "long", home / "many", trained, *others, home / "copy.jsonl")
     with viewer(home / "cache", *paths) as found:
         yield found
 
@@ -152,6 +154,86 @@ def test_a_person_plays(page, url, picture, tasks):
     page.get_by_text("The episode is over.").wait_for()
     page.get_by_role("heading", name="Rubric").wait_for()
     picture(page, "play-over")
+    page.get_by_role("button", name=re.compile("^Keep it in")).click()
+    page.get_by_role("link", name="try 0 in person").click()
+    page.get_by_role("heading", name=f"person on task {task.id}, try 0").wait_for()
+    assert violations(page) == []
+
+
+def test_two_runs_are_compared(page, url, picture):
+    page.goto(url)
+    page.get_by_role("button", name="mark played").click()
+    page.get_by_role("button", name="compare played with worse").click()
+    page.get_by_role("heading", name="Two runs").wait_for()
+    page.get_by_role("heading", name="Tasks on which they differ most").wait_for()
+    picture(page, "versus")
+    assert violations(page) == []
+    page.locator("body").press("d")
+    picture(page, "versus-dark")
+    assert violations(page) == []
+    page.get_by_role("link", name=re.compile("^compare episodes of task")).first.click()
+    page.get_by_text(re.compile(r"\d+ of \d+ rows differ")).wait_for()
+
+
+def test_a_comparison_is_saved_as_one_file(page, url, picture, tmp_path):
+    page.goto(f"{url}/#/versus?left=played&right=worse")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="save as one file").click()
+    waiting.value.save_as(tmp_path / "report.html")
+    page.goto((tmp_path / "report.html").as_uri())
+    page.get_by_role("heading", name="Compared with played").wait_for()
+    picture(page, "saved-report")
+
+
+def test_what_was_rejected(page, url, picture):
+    page.goto(f"{url}/#/tasks/copy.jsonl")
+    page.get_by_text("6 found").wait_for()
+    page.get_by_label("show", exact=True).select_option("no")
+    page.get_by_text("4 found").wait_for()
+    assert "kept=no" in page.url
+    picture(page, "rejected")
+    assert violations(page) == []
+    page.get_by_label("stage", exact=True).select_option("review")
+    page.get_by_text("1 found", exact=True).wait_for()
+    page.locator("body").press("Enter")
+    page.get_by_role("heading", name="review: not understood").wait_for()
+    page.locator("summary", has_text="scenario").last.click()
+    page.get_by_text("Think of one everyday errand.").first.wait_for()
+    picture(page, "rejected-one")
+    assert page.evaluate("window.hacked") is None
+    assert violations(page) == []
+
+
+def test_the_entry_behind_a_simulated_answer(page, url, picture):
+    page.goto(f"{url}/#/run/made")
+    page.get_by_text("2 found").wait_for()
+    page.locator("body").press("Enter")
+    page.locator(".timeline .lane-tool").first.click()
+    page.get_by_text("written by").first.wait_for()
+    assert page.get_by_text("model scripted:random").count() > 0
+    picture(page, "entry")
+    assert violations(page) == []
+
+
+def test_the_exchange_behind_a_turn_and_a_fold_that_is_remembered(page, url, picture):
+    page.goto(f"{url}/#/run/taped?agent=&sort=-turns")
+    page.get_by_text("8 found").wait_for()
+    page.locator("body").press("Enter")
+    page.locator(".timeline .lane-agent").nth(2).click()
+    page.get_by_role("heading", name="exchange with the model").wait_for()
+    page.locator("summary", has_text="tokens read").click()
+    page.get_by_role("heading", name=re.compile("^what the model answered")).wait_for()
+    page.locator("summary", has_text="Turns (3)").click()
+    page.locator("table.turns").wait_for()
+    picture(page, "exchange")
+    assert violations(page) == []
+    page.reload()
+    page.locator("table.turns").wait_for()
+    page.get_by_role("heading", name=re.compile("^what the model answered")).wait_for()
+    page.locator("summary", has_text="Turns (3)").click()
+    page.reload()
+    page.locator("summary", has_text="Turns (3)").wait_for()
+    assert not page.locator("table.turns").is_visible()
 
 
 def test_training(page, url, picture):
@@ -211,6 +293,10 @@ def test_ten_thousand_episodes(page, url, picture):
     first, found = timed(url, "many", "limit=200")
     search, hits = timed(url, "many", "limit=200&q=needle")
     common, _ = timed(url, "many", "limit=200&q=hay")
+    begun = time.perf_counter()
+    with urllib.request.urlopen(f"{url}/api/runs/many") as response:
+        assert orjson.loads(response.read())["agents"][0]["episodes"] == 10_000
+    print(f"10,000 episodes: figures {time.perf_counter() - begun:.3f} s")
     print(f"10,000 episodes: first page {first:.3f} s, search {search:.3f} s, of a word in all {common:.3f} s")
     assert (found["total"], hits["total"]) == (10_000, 1)
     assert first < 1.0
