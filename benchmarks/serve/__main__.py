@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Figure, Target, against, machine
-from benchmarks.serve.processes import make_room
+from benchmarks.serve.processes import check_room
 from benchmarks.serve.running import Found, measured
 from benchmarks.serve.scripts import STEPS, write_scripts
 from benchmarks.serve.servers import of_openenv, of_verifiers, servers
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--openenv", help="a Python that has synthagent[openenv]")
     parser.add_argument("--verifiers", help="a Python that has synthagent and verifiers")
     chosen = parser.parse_args(arguments)
-    make_room(2 * chosen.sessions)  # verifiers has two connections a session: it is asked, and asks
+    check_room(2 * chosen.sessions)  # verifiers has two connections a session: it is asked, and asks
     about = machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

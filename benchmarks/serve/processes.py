@@ -1,8 +1,6 @@
 """Servers as processes of their own: started on a free port, looked at from outside, and stopped."""
 
-import os
 import re
-import resource
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -10,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synthagent.errors import InputError
+from synthagent.serve.listening import make_room
 
-_TICK = os.sysconf("SC_CLK_TCK")
+_SCHEDULED = 2
+"""CPUCLOCK_SCHED: what the scheduler counted, in nanoseconds."""
 _PATIENCE = 120.0
 """Seconds until a server must listen: some import a great deal."""
-_SPARE_FILES = 128
 _ADDRESS = re.compile(r"(?:http|tcp)://[\d.]+:\d+(?=\s|/)")
 
 
@@ -52,9 +51,12 @@ def _address(process: "subprocess.Popen[bytes]", command: Sequence[str], log: Pa
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time of all threads of a process, in steps of 10 ms (proc(5), `stat`)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    """Processor time of all threads of a process, those that have ended included.
+
+    By its clock, whose number is made as clock_getcpuclockid(3) makes it, which Python has not; `/proc/PID/stat` counts
+    in steps of 10 ms. Raises `OSError` if there is no such process.
+    """
+    return time.clock_gettime((~pid << 3) | _SCHEDULED)
 
 
 def megabytes(pid: int, what: str = "VmRSS") -> float:
@@ -65,17 +67,14 @@ def megabytes(pid: int, what: str = "VmRSS") -> float:
     raise InputError(f"/proc/{pid}/status has no {what}", way_out="run this on Linux")
 
 
-def make_room(connections: int) -> None:
+def check_room(connections: int) -> None:
     """Raises the limit of open files as far as so many connections need; children inherit it.
 
     Raises `InputError` if it may not be raised so far.
     """
-    wanted = connections + _SPARE_FILES
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < wanted:
+    room = make_room(connections)
+    if room < connections:
         raise InputError(
-            f"{connections} connections need {wanted} open files, and {most} are allowed",
-            way_out=f"raise the hard limit (ulimit -Hn {wanted}, or LimitNOFILE), or ask for fewer --sessions",
+            f"{connections} connections need more open files than the hard limit allows: there is room for {room}",
+            way_out="raise it (ulimit -Hn, or LimitNOFILE), or ask for fewer --sessions",
         )
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -147,7 +147,7 @@ class _Driven:
         return await self._turns.get()
 
     async def asked_or_over(self) -> None:
-        """Returns when the episode waits for a turn, or is over. One event for both: a step makes no task of its own."""
+        """Returns when the episode waits for a turn, or is over: one event for both, so that a step needs no task."""
         await self._asked.wait()
 
     def wake(self) -> None:
