@@ -13,7 +13,7 @@ VERIFIERS_SPEC := verifiers>=0.4,<0.5
 WIRES_OUT := $(CURDIR)/runs/wires
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train test-harness test-verl test-wires test-viewer train-demo check bench test-mutants clean
+.PHONY: quickstart install test test-train test-harness test-verl test-wires test-viewer train-demo check bench bench-serve test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -44,6 +44,12 @@ check: install ## Style, types, and which way imports point.
 bench: install ## Speed and memory, each beside a floor measured in the same run.
 	$(BIN)/python -m benchmarks --out benchmarks/out/bench.json
 
+bench-serve: install ## The servers of episodes under 2,000 sessions at once, beside OpenEnv and verifiers: wants a quiet machine.
+	$(call peer,$(OPENENV_VENV),[openenv],)
+	$(call peer,$(VERIFIERS_VENV),,"$(VERIFIERS_SPEC)")
+	$(BIN)/python -m benchmarks.serve --out docs/results/serve-load.json \
+		--openenv $(OPENENV_VENV)/bin/python --verifiers $(VERIFIERS_VENV)/bin/python
+
 test-train: install ## Training, with torch: minutes on a processor, no GPU.
 	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet $(TORCH_SPEC)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
@@ -65,10 +71,14 @@ test-viewer: install ## The viewer's pages in Debian's chromium; screenshots in 
 	$(BIN)/python -m pip install --quiet "playwright>=1.49" "axe-playwright-python>=0.1.4"
 	$(BIN)/python -m pytest tests/viewer -m "slow or not slow" -s
 
-define peer-tests
+define peer
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip install --quiet --upgrade pip
-	$(1)/bin/python -m pip install --quiet --editable '.$(2)' pytest $(3)
+	$(1)/bin/python -m pip install --quiet --editable '.$(2)' $(3)
+endef
+
+define peer-tests
+	$(call peer,$(1),$(2),pytest $(3))
 	SYNTHAGENT_WIRES_OUT=$(WIRES_OUT) $(1)/bin/python -m pytest $(4)
 endef
 

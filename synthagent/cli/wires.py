@@ -23,7 +23,7 @@ from synthagent.errors import Blame, InputError
 from synthagent.rollouts.group import Outcome
 from synthagent.schema.tasks import Task
 from synthagent.serve.access import TOKEN_ENV, checked_host
-from synthagent.serve.listening import Listening, Rate
+from synthagent.serve.listening import Listening, Rate, make_room
 from synthagent.serve.pool import Pool, sweeping
 from synthagent.serve.sessions import PROTOCOL, Company
 from synthagent.simulation.episode import Stage
@@ -113,14 +113,17 @@ def _kept(
     return lambda outcome: folder.add(outcome.episode, outcome.score), [(key.task_id, key.sample) for key in there]
 
 
-async def listen(server: "Listening | AsgiServer", told: Callable[[str], str]) -> None:
+async def listen(server: "Listening | AsgiServer", told: Callable[[str], str], sessions: int) -> None:
     """Serves until it is stopped by SIGINT or SIGTERM; `told`: URL -> the line that says how to use it."""
+    room = make_room(sessions)
     try:
         try:
             await server.start()
         except OSError as error:
             raise InputError(f"cannot listen: {error.strerror or error}", way_out="choose another --port") from error
         say(told(server.url))
+        if room < sessions:
+            say(f"the hard limit of open files leaves room for {room} connections, and not {sessions}: see ulimit -Hn")
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 break
@@ -163,6 +166,7 @@ def run_http(asked: Served, config: Path | None, place: Place, *, detail: bool) 
             await listen(
                 Listening(handler, place.host, place.port, token, rate=place.limit),
                 lambda url: f"{count} tasks are served: POST {url}/sessions opens an episode; see {url}/openapi.json",
+                asked.sessions,
             )
 
     _run(served)
@@ -183,6 +187,7 @@ def run_mcp_http(asked: Served, config: Path | None, place: Place, *, detail: bo
                 await listen(
                     AsgiServer(app, place.host, place.port, token, rate=place.limit),
                     lambda url: f"{count} tasks are served: POST {url}/sessions opens an episode at {url}/mcp/SESSION",
+                    asked.sessions,
                 )
             finally:
                 await app.aclose()
@@ -205,6 +210,7 @@ def run_openenv(asked: Served, config: Path | None, place: Place, *, detail: boo
             await listen(
                 AsgiServer(app, place.host, place.port, token, rate=place.limit),
                 lambda url: f"{count} tasks are served: an OpenEnv client connects to {url}",
+                asked.sessions,
             )
 
     _run(served)

@@ -95,11 +95,10 @@ def _left_to_judge(stage: Stage, episode: Episode, *, paper: bool) -> list[Open]
     if paper or (found := final_answer(episode)) is None:
         return asked
     known = {item.criterion.id for item in asked}
-    return [
-        item
-        for item in opened(rubric, brief, all_=True)
-        if item.criterion.id in known or _in_other_words(item.criterion, found[1])
-    ]
+    answers = {criterion.id for criterion in criteria_of(rubric) if _in_other_words(criterion, found[1])}
+    if not answers:  # as nearly always, and to tell what each criterion names takes longer than the checks
+        return asked
+    return [item for item in opened(rubric, brief, all_=True) if item.criterion.id in known | answers]
 
 
 def _in_other_words(criterion: Criterion, text: str) -> bool:

@@ -1,5 +1,6 @@
 """What every server of ours does alike: it listens, turns strangers away, reads no more than it has to, and stops."""
 
+import resource
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -55,6 +56,24 @@ class Rate:
 
 
 _MOST_PEERS = 10_000
+
+
+_OTHER_FILES = 128
+"""What a server has open besides connections: journals, a map, models."""
+
+
+def make_room(connections: int) -> int:
+    """Raises the soft limit of open files as far as so many connections need it, and children inherit it.
+
+    How many of them there is room for: fewer where the hard limit, which only root may raise, says so.
+    """
+    wanted = connections + _OTHER_FILES
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    return max(allowed - _OTHER_FILES, 0)
 
 
 class Listening:

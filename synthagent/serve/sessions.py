@@ -89,6 +89,7 @@ class Session:
             self._stage, lambda *_: cast, company.limits, self.sample, self._seed, self._driven.name, company.scoring
         )
         self._playing = asyncio.create_task(episode)
+        self._playing.add_done_callback(lambda _: self._driven.wake())
         return (await self._what_is_new()).messages
 
     async def step(self, turn: AssistantTurn) -> Step:
@@ -123,11 +124,8 @@ class Session:
 
     async def _what_is_new(self) -> Step:
         assert self._playing is not None
-        waiting = asyncio.ensure_future(self._driven.asked())
-        await asyncio.wait([waiting, self._playing], return_when=asyncio.FIRST_COMPLETED)
+        await self._driven.asked_or_over()
         done = self._playing.done()
-        if done and not waiting.done():
-            waiting.cancel()
         messages = self._driven.messages
         new = tuple(messages[self._seen :])
         self._seen = len(messages)
@@ -148,9 +146,13 @@ class _Driven:
         self._asked.set()
         return await self._turns.get()
 
-    async def asked(self) -> None:
-        """Returns when the episode waits for a turn."""
+    async def asked_or_over(self) -> None:
+        """Returns when the episode waits for a turn, or is over: one event for both, so that a step needs no task."""
         await self._asked.wait()
+
+    def wake(self) -> None:
+        """The episode is over: nobody will ask for a turn any more."""
+        self._asked.set()
 
     def take(self, turn: AssistantTurn) -> None:
         self._asked.clear()

@@ -1,6 +1,7 @@
 """serve http: a process that serves episodes, and the run folder in which they are found afterwards."""
 
 import signal
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from synthagent.simulation.episode import prepare
 from synthagent.simulation.scripted_agents import scripted
 from synthagent.storage.task_file import read_tasks
 from tests.serve.driving import drive
-from tests.serve.processes import serving
+from tests.serve.processes import PROGRAM, serving
 
 
 async def sent(session: aiohttp.ClientSession, url: str, body: Any = None) -> Any:
@@ -87,3 +88,26 @@ def test_a_port_in_use_is_told(cli, tasks: Path):
     with serving("http", tasks) as (url, _):
         done = cli("serve", "http", tasks, "--port", url.rpartition(":")[2])
         assert (done.code, "cannot listen" in done.err, "--port" in done.err) == (2, True, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("limits", "room"), [("ulimit -Sn 200", 328), ("ulimit -n 200", 72)], ids=["a soft limit", "a hard limit"]
+)
+def test_a_server_makes_room_for_its_sessions_as_far_as_it_may(tasks, limits: str, room: int):
+    words = ["serve", "http", str(tasks), "--port", "0", "--sessions", "200"]
+    command = f"{limits}; exec {' '.join([*PROGRAM, *words])}"
+    process = subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        assert "tasks are served" in process.stderr.readline()
+        [files] = [
+            line for line in Path(f"/proc/{process.pid}/limits").read_text().splitlines() if "open files" in line
+        ]
+        if room < 200:
+            assert f"room for {room} connections, and not 200" in process.stderr.readline()
+        else:
+            assert int(files.split()[3]) == room
+    finally:
+        process.terminate()
+        rest = process.communicate(timeout=60)[1]
+    assert "room" not in rest
