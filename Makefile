@@ -7,13 +7,14 @@ VENV ?= .venv
 VERL_VENV ?= .venv-verl
 # Peers of the wires, which do not get along with one another.
 WIRES_VENV ?= .venv-wires
+RAY_VENV ?= .venv-ray
 OPENENV_VENV ?= .venv-openenv
 VERIFIERS_VENV ?= .venv-verifiers
 VERIFIERS_SPEC := verifiers>=0.4,<0.5
 WIRES_OUT := $(CURDIR)/runs/wires
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test test-train test-harness test-verl test-wires test-viewer train-demo check bench bench-serve test-mutants clean
+.PHONY: quickstart install test test-train test-harness test-verl test-ray test-wires test-viewer train-demo check bench bench-serve test-mutants clean
 
 quickstart: ## A fresh environment, then personas to rewards in a few minutes.
 	rm -rf $(VENV)
@@ -62,6 +63,12 @@ test-verl: ## Training through verl, with Ray and without a GPU: a few minutes.
 	$(VERL_VENV)/bin/python -m pip install --quiet --editable '.[dev,verl]'
 	$(VERL_VENV)/bin/python -m pytest tests/verl
 
+test-ray: ## Workers of a Ray cluster, killed and replaced: minutes, in an environment of its own.
+	test -x $(RAY_VENV)/bin/python || $(PYTHON) -m venv $(RAY_VENV)
+	$(RAY_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(RAY_VENV)/bin/python -m pip install --quiet --editable '.[dev,ray]'
+	$(RAY_VENV)/bin/python -m pytest tests/ray
+
 test-harness: install ## The official harnesses, with doubles of models: installs both, then minutes without a GPU.
 	$(BIN)/python -m synthagent.evaluation.harness_setup bfcl tau2
 	$(BIN)/python -m pytest tests/harness -m slow
@@ -107,4 +114,4 @@ test-mutants: install ## Flips every scoring decision once: each flip must fail 
 	$(BIN)/python -m tests.mutants
 
 clean:
-	rm -rf $(VENV) $(VERL_VENV) $(WIRES_VENV) $(OPENENV_VENV) $(VERIFIERS_VENV) dist runs/quickstart .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VERL_VENV) $(RAY_VENV) $(WIRES_VENV) $(OPENENV_VENV) $(VERIFIERS_VENV) dist runs/quickstart .mypy_cache .ruff_cache .hypothesis

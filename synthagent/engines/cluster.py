@@ -67,7 +67,7 @@ def joined(crew: Crew) -> Iterator[None]:
     except ImportError as error:
         raise InputError(f"--engine ray: {error}", way_out="pip install 'synthagent[ray]'") from error
     try:
-        ray.init(crew.address, namespace=NAMESPACE, log_to_driver=False, include_dashboard=False, **_quiet(crew))
+        _init(crew)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--engine ray: {error}", way_out="is there a cluster? ray start --head") from error
     try:
@@ -76,15 +76,20 @@ def joined(crew: Crew) -> Iterator[None]:
         ray.shutdown()
 
 
-def _quiet(crew: Crew) -> dict[str, Any]:
+def _init(crew: Crew) -> None:
     import logging
     import os
 
-    quiet = {"logging_level": logging.ERROR}
-    if crew.workers is None or crew.address is not None or os.environ.get("RAY_ADDRESS"):
-        return quiet
-    # In a cluster of this machine's own, as many workers as were asked for find a place, whatever it has.
-    return {**quiet, "num_cpus": max(math.ceil(crew.workers * crew.cpus), os.cpu_count() or 1)}
+    import ray
+
+    address = crew.address or os.environ.get("RAY_ADDRESS") or "local"
+    more: dict[str, Any] = {}
+    if address == "local":
+        more["include_dashboard"] = False
+        if crew.workers is not None:
+            # On a machine of our own as many workers as were asked for find a place, whatever it has.
+            more["num_cpus"] = max(math.ceil(crew.workers * crew.cpus), os.cpu_count() or 1)
+    ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR, **more)
 
 
 @dataclass(frozen=True, slots=True)
