@@ -4,7 +4,10 @@ Workers get bytes and give bytes. What they are made of is sent once, by Ray's o
 network: a Ray cluster is one trusted machine, see its security page, and nothing of it may be reachable from outside.
 """
 
+import logging
 import math
+import os
+import secrets
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +23,8 @@ from synthagent.workers import first_error
 
 NAMESPACE = "synthagent"
 """In which actors with names are found."""
+OWN = "local"
+"""Ray's word for a cluster that begins and ends with this process."""
 MOST_LIVES = 3
 """Times a worker may die without having finished a single job before the run is stopped."""
 
@@ -62,12 +67,15 @@ class Crew:
 @contextmanager
 def joined(crew: Crew) -> Iterator[None]:
     """This process as a driver of the cluster. Raises `InputError` without Ray, and when there is no cluster."""
+    address = crew.address or os.environ.get("RAY_ADDRESS") or OWN
+    if address == OWN:
+        _guard()
     try:
         import ray
     except ImportError as error:
         raise InputError(f"--engine ray: {error}", way_out="pip install 'synthagent[ray]'") from error
     try:
-        _init(crew)
+        _init(address, crew)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--engine ray: {error}", way_out="is there a cluster? ray start --head") from error
     try:
@@ -76,15 +84,21 @@ def joined(crew: Crew) -> Iterator[None]:
         ray.shutdown()
 
 
-def _init(crew: Crew) -> None:
-    import logging
-    import os
+def _guard() -> None:
+    """Nobody else may join a cluster of our own: Ray listens on every address of the machine, so a token is required.
 
+    Ray reads it from the environment, when it is imported, and hands it on to its processes.
+    """
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _init(address: str, crew: Crew) -> None:
     import ray
 
-    address = crew.address or os.environ.get("RAY_ADDRESS") or "local"
     more: dict[str, Any] = {}
-    if address == "local":
+    if address == OWN:
         more["include_dashboard"] = False
         if crew.workers is not None:
             # On a machine of our own as many workers as were asked for find a place, whatever it has.

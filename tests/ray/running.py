@@ -61,6 +61,19 @@ def actors(kind: str) -> list[int]:
     return sorted(found)
 
 
+def gcs_address() -> str:
+    """Where the cluster that runs on this machine can be joined."""
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+        except OSError:
+            continue
+        found = [word.partition(b"=")[2] for word in words if word.startswith((b"--gcs-address=", b"--gcs_address="))]
+        if found and found[0]:
+            return found[0].decode()
+    raise AssertionError("there is no cluster")
+
+
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 

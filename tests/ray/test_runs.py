@@ -1,7 +1,10 @@
 """The same commands on a cluster: the same episodes, rewards, tasks and maps, whatever is killed meanwhile."""
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from synthagent.storage.task_file import write_tasks
 from tests.commands import synthagent
 from tests.endpoints import endpoint
 from tests.maps import hybrid
-from tests.ray.running import actors, command, done, journaled, kill, played, rewards, until
+from tests.ray.running import actors, command, done, gcs_address, journaled, kill, played, rewards, until
 from tests.teachers import answer, wanted
 
 RAY = ("--engine", "ray", "--workers", 2, "--in-flight", 4)
@@ -120,6 +123,20 @@ def test_one_owner_answers_for_the_tools_of_all_workers_and_may_be_killed(tmp_pa
     with sqlite3.connect(f"file:{tasks}.d/map.sqlite?mode=ro", uri=True) as db:
         entries = {orjson.loads(row[0])[1] for row in db.execute("SELECT body FROM entries")}
     assert set(told) <= entries
+
+
+def test_nobody_else_joins_the_cluster_of_a_command(tasks: Path, model: str, tmp_path: Path):
+    process = command("rollout", tasks, "--agent", model, "-n", 60, "--out", tmp_path / "run", "--turns", 8, *RAY)
+    until(lambda: journaled(tmp_path / "run") >= 1, "an episode is kept")
+    stranger = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False)"
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+        words = [sys.executable, "-c", stranger, gcs_address()]
+        tried = subprocess.run(words, env={**bare, **token}, capture_output=True, text=True, check=False, timeout=60)
+        assert tried.returncode != 0
+        assert "Failed to connect" in tried.stderr
+    process.terminate()
+    process.communicate()
 
 
 def test_a_map_in_memory_is_refused(tmp_path: Path):
